@@ -1,0 +1,144 @@
+#include "common/thread_pool.h"
+
+#include <algorithm>
+#include <atomic>
+#include <condition_variable>
+#include <exception>
+#include <mutex>
+#include <thread>
+#include <vector>
+
+#if defined(__unix__) || defined(__APPLE__)
+#include <pthread.h>
+#endif
+
+namespace fastgan {
+namespace {
+
+thread_local bool t_inside_task = false;
+
+class Pool {
+ public:
+  // Never destroyed: threads may sleep in it while the process exits, and a forked child leaves its
+  // parent's pool (whose threads do not exist there) behind untouched.
+  static Pool& instance() {
+    Pool* pool = g_pool.load(std::memory_order_acquire);
+    if (pool == nullptr) {
+      auto* fresh = new Pool;
+      if (g_pool.compare_exchange_strong(pool, fresh)) {
+        register_fork_handler();
+        return *fresh;
+      }
+      delete fresh;
+    }
+    return *pool;
+  }
+
+  void run(std::size_t n_tasks, std::size_t n_threads,
+           const std::function<void(std::size_t)>& task) {
+    std::lock_guard<std::mutex> one_call_at_a_time(call_);
+    const std::size_t n_helpers = std::min(n_threads, n_tasks) - 1;
+    {
+      std::lock_guard<std::mutex> lock(mutex_);
+      while (workers_.size() < n_helpers) {
+        const std::size_t rank = workers_.size();
+        workers_.emplace_back([this, rank] { work(rank); });
+        workers_.back().detach();
+      }
+      task_ = &task;
+      n_tasks_ = n_tasks;
+      next_.store(0, std::memory_order_relaxed);
+      failure_ = nullptr;
+      wanted_ = n_helpers;
+      running_ = n_helpers;
+      ++generation_;
+    }
+    wake_.notify_all();
+    take_tasks();
+    std::unique_lock<std::mutex> lock(mutex_);
+    done_.wait(lock, [this] { return running_ == 0; });
+    task_ = nullptr;
+    if (failure_ != nullptr) std::rethrow_exception(failure_);
+  }
+
+ private:
+  void work(std::size_t rank) {
+    std::size_t seen = 0;
+    std::unique_lock<std::mutex> lock(mutex_);
+    for (;;) {
+      wake_.wait(lock, [&] { return generation_ != seen; });
+      seen = generation_;
+      if (rank >= wanted_) continue;
+      lock.unlock();
+      take_tasks();
+      lock.lock();
+      if (--running_ == 0) done_.notify_one();
+    }
+  }
+
+  void take_tasks() {
+    t_inside_task = true;
+    for (;;) {
+      const std::size_t index = next_.fetch_add(1, std::memory_order_relaxed);
+      if (index >= n_tasks_) break;
+      try {
+        (*task_)(index);
+      } catch (...) {
+        std::lock_guard<std::mutex> lock(mutex_);
+        if (failure_ == nullptr) failure_ = std::current_exception();
+        next_.store(n_tasks_, std::memory_order_relaxed);
+      }
+    }
+    t_inside_task = false;
+  }
+
+  static void register_fork_handler() {
+#if defined(__unix__) || defined(__APPLE__)
+    static const int registered =
+        pthread_atfork(nullptr, nullptr, [] { g_pool.store(nullptr, std::memory_order_release); });
+    (void)registered;
+#endif
+  }
+
+  static std::atomic<Pool*> g_pool;
+
+  std::mutex call_;
+  std::mutex mutex_;
+  std::condition_variable wake_;
+  std::condition_variable done_;
+  std::vector<std::thread> workers_;
+  const std::function<void(std::size_t)>* task_ = nullptr;
+  std::size_t n_tasks_ = 0;
+  std::atomic<std::size_t> next_{0};
+  std::exception_ptr failure_;
+  std::size_t wanted_ = 0;
+  std::size_t running_ = 0;
+  std::size_t generation_ = 0;
+};
+
+std::atomic<Pool*> Pool::g_pool{nullptr};
+
+}  // namespace
+
+void parallel_for(std::size_t n_tasks, std::size_t n_threads,
+                  const std::function<void(std::size_t)>& task) {
+  if (n_tasks == 0) return;
+  if (n_tasks == 1 || n_threads <= 1 || t_inside_task) {
+    for (std::size_t index = 0; index < n_tasks; ++index) task(index);
+    return;
+  }
+  Pool::instance().run(n_tasks, n_threads, task);
+}
+
+void parallel_rows(std::size_t n_rows, std::size_t min_rows, std::size_t n_threads,
+                   const std::function<void(std::size_t, std::size_t)>& task) {
+  if (n_rows == 0) return;
+  const std::size_t at_least = std::max<std::size_t>(min_rows, 1);
+  const std::size_t most = std::max<std::size_t>(n_rows / at_least, 1);
+  const std::size_t n_ranges = std::min(most, std::max<std::size_t>(n_threads, 1) * 4);
+  parallel_for(n_ranges, n_threads, [&](std::size_t range) {
+    task(n_rows * range / n_ranges, n_rows * (range + 1) / n_ranges);
+  });
+}
+
+}  // namespace fastgan

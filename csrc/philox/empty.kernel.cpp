@@ -1,0 +1,1 @@
+namespace fastgan::FASTGAN_LEVEL {}

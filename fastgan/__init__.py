@@ -1,0 +1,68 @@
+"""Generative Adversarial Nets (Goodfellow et al., 2014): train, evaluate, look.
+
+Public names are resolved when they are first used, so that ``import fastgan`` stays light: it
+imports neither triton nor matplotlib, touches no GPU and sets no global flag of torch.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from fastgan import ops as ops
+    from fastgan import recipes as recipes
+    from fastgan.data import Dataset as Dataset
+    from fastgan.data import load_dataset as load_dataset
+    from fastgan.estimators import NeighborIndex as NeighborIndex
+    from fastgan.estimators import ParzenWindow as ParzenWindow
+    from fastgan.evaluation import Evaluation as Evaluation
+    from fastgan.evaluation import evaluate as evaluate
+    from fastgan.layers import MaxoutLinear as MaxoutLinear
+    from fastgan.models import Discriminator as Discriminator
+    from fastgan.models import Generator as Generator
+    from fastgan.ops.neighbors import nearest_neighbors as nearest_neighbors
+    from fastgan.ops.parzen import parzen_log_likelihood as parzen_log_likelihood
+    from fastgan.recipes import Recipe as Recipe
+    from fastgan.steps import make_step as make_step
+    from fastgan.training import train as train
+
+# name -> module that defines it (None: the name is itself a submodule)
+_PUBLIC: dict[str, str | None] = {
+    "Dataset": "fastgan.data",
+    "Discriminator": "fastgan.models",
+    "Evaluation": "fastgan.evaluation",
+    "Generator": "fastgan.models",
+    "MaxoutLinear": "fastgan.layers",
+    "NeighborIndex": "fastgan.estimators",
+    "ParzenWindow": "fastgan.estimators",
+    "Recipe": "fastgan.recipes",
+    "evaluate": "fastgan.evaluation",
+    "load_dataset": "fastgan.data",
+    "make_step": "fastgan.steps",
+    "nearest_neighbors": "fastgan.ops.neighbors",
+    "ops": None,
+    "parzen_log_likelihood": "fastgan.ops.parzen",
+    "recipes": None,
+    "train": "fastgan.training",
+}
+
+__all__ = ["__version__", *sorted(_PUBLIC)]  # noqa: PLE0604
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _PUBLIC:
+        raise AttributeError(f"module 'fastgan' has no attribute {name!r}")
+    module = _PUBLIC[name]
+    if module is None:
+        value: Any = importlib.import_module(f"fastgan.{name}")
+    else:
+        value = getattr(importlib.import_module(module), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
