@@ -1,0 +1,188 @@
+"""Samples under evaluation: drawn from a model or given as an array, read in checked blocks."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from fastgan.published import N_SAMPLES_PUBLISHED
+
+Array = NDArray[Any] | Tensor
+
+# Samples are handed to an operation in groups of whole blocks of about this many bytes: one call
+# for the usual 10,000 samples, and a bounded part of a memory-mapped array at a time.
+GROUP_BYTES = 256 * 2**20
+_NEEDS_FLOATS = (
+    "pixels are never rescaled here, so bring the numbers to the data set's scale yourself"
+)
+
+
+class Samples:
+    """Samples of shape (n_samples, n_features), checked as they are read.
+
+    Half-precision numbers are read as float32, which is exact; float32 and float64 stay as they
+    are. ``lowest`` and ``highest`` are those of the rows read so far.
+
+    Parameters
+    ----------
+    array : Tensor or ndarray of shape (n_samples, n_features), floating point
+        A memory-mapped ndarray is read block by block.
+    name : str
+        What errors call the array.
+
+    Raises
+    ------
+    TypeError
+        If ``array`` is no Tensor or ndarray, or not of a real floating dtype.
+    ValueError
+        If it is not two-dimensional, or has no rows or no columns.
+    """
+
+    def __init__(self, array: Any, name: str = "samples") -> None:
+        check_array(array, name)
+        if array.shape[0] < 1 or array.shape[1] < 1:
+            raise ValueError(
+                f"{name}: expected at least one row and one column, got shape {tuple(array.shape)}"
+            )
+        self.array: Array = array.detach() if isinstance(array, Tensor) else array
+        self.name = name
+        self.n_samples, self.n_features = (int(size) for size in array.shape)
+        self.lowest, self.highest = np.inf, -np.inf
+
+    def block(self, first: int, last: int) -> Array:
+        """Return rows ``first`` to ``last`` (excluded), contiguous, in float32 or float64."""
+        rows = _contiguous_floats(self.array[first:last])
+        self.lowest = min(self.lowest, float(rows.min()))
+        self.highest = max(self.highest, float(rows.max()))
+        check_finite(rows, self.name, first)
+        return rows
+
+    def group_rows(self, block_size: int) -> int:
+        """Return how many rows to read at once: whole blocks, at least one."""
+        return block_size * max(1, GROUP_BYTES // (8 * self.n_features * block_size))
+
+    def convert(self, queries: Array, name: str) -> Array:
+        """Return queries as the kind (Tensor or ndarray), dtype and device of the samples.
+
+        Samples in float64 take float32 queries exactly; queries in float64 are rounded to float32
+        samples only where that loses nothing, else they raise a TypeError.
+        """
+        check_array(queries, name)
+        if queries.shape[1] != self.n_features:
+            raise ValueError(
+                f"{name}: expected {self.n_features} columns as in {self.name}, "
+                f"got shape {tuple(queries.shape)}"
+            )
+        if queries.shape[0] < 1:
+            raise ValueError(f"{name}: expected at least one row, got none")
+        wanted = _contiguous_floats(self.array[:1]).dtype
+        rows = _contiguous_floats(queries)
+        check_finite(rows, name)
+        if isinstance(self.array, Tensor):
+            before = torch.as_tensor(rows)
+            after: Array = before.to(device=self.array.device, dtype=wanted)
+            exact = bool((after.to(before.dtype).to(before.device) == before).all())
+        else:
+            before = rows.numpy(force=True) if isinstance(rows, Tensor) else rows
+            after = before.astype(wanted, copy=False)
+            exact = bool((after == before).all())
+        if not exact:
+            raise TypeError(
+                f"{name}: expected {wanted} as in {self.name}, got {queries.dtype} numbers that "
+                "would be rounded; convert one of them"
+            )
+        return after
+
+
+def draw_samples(source: Any, n_samples: int | None, seed: int) -> Samples:
+    """Return the samples to judge: drawn from a model, or the first rows of an array.
+
+    Parameters
+    ----------
+    source : generator, callable or array
+        Something with ``sample(n_samples, seed)``, a function ``f(n_samples, seed)``, or samples.
+    n_samples : int, optional
+        10,000 for a model and all rows of an array if left out.
+    seed : int
+
+    Raises
+    ------
+    TypeError
+        If the source is none of these.
+    ValueError
+        If ``n_samples`` is below 1 or above what the source gives.
+    """
+    if n_samples is not None and (isinstance(n_samples, bool) or int(n_samples) != n_samples):
+        raise ValueError(f"n_samples: expected a whole number, got {n_samples!r}")
+    if n_samples is not None and n_samples < 1:
+        raise ValueError(f"n_samples: expected at least 1, got {n_samples}")
+    if isinstance(source, (Tensor, np.ndarray)):
+        check_array(source, "samples")
+        if n_samples is not None and n_samples > source.shape[0]:
+            raise ValueError(
+                f"n_samples: expected at most the {source.shape[0]} rows of samples, "
+                f"got {n_samples}"
+            )
+        return Samples(source[:n_samples])
+    wanted = N_SAMPLES_PUBLISHED if n_samples is None else int(n_samples)
+    with torch.no_grad():
+        if hasattr(source, "sample") and not isinstance(source, type):
+            drawn = source.sample(wanted, seed)
+        elif callable(source) and not isinstance(source, (type, nn.Module)):
+            drawn = source(wanted, seed)
+        else:
+            raise TypeError(
+                "model_or_samples: expected samples as a Tensor or ndarray, an object with "
+                f"sample(n_samples, seed), or a function of these two, got {type(source).__name__}"
+            )
+    samples = Samples(drawn, "samples drawn from the model")
+    if samples.n_samples != wanted:
+        raise ValueError(f"model: expected {wanted} samples, it drew {samples.n_samples}")
+    return samples
+
+
+def check_array(array: Any, name: str) -> None:
+    """Raise unless ``array`` is a two-dimensional Tensor or ndarray of real floating numbers."""
+    if not isinstance(array, (Tensor, np.ndarray)):
+        raise TypeError(f"{name}: expected a Tensor or ndarray, got {type(array).__name__}")
+    floating = (
+        array.is_floating_point()
+        if isinstance(array, Tensor)
+        else np.issubdtype(array.dtype, np.floating)
+    )
+    if not floating or array.dtype == np.longdouble != np.float64:
+        raise TypeError(
+            f"{name}: expected float32 or float64 numbers, got {array.dtype}; {_NEEDS_FLOATS}"
+        )
+    if array.ndim != 2:
+        hint = "; flatten each image to a row" if array.ndim > 2 else ""
+        raise ValueError(
+            f"{name}: expected 2 dimensions (n_rows, n_features), "
+            f"got shape {tuple(array.shape)}{hint}"
+        )
+
+
+def check_finite(rows: Array, name: str, first_row: int = 0) -> None:
+    """Raise a ValueError that names the first number that is not finite."""
+    finite = torch.isfinite(rows) if isinstance(rows, Tensor) else np.isfinite(rows)
+    if bool(finite.all()):
+        return
+    mask = finite.numpy(force=True) if isinstance(finite, Tensor) else finite
+    row, column = (int(i) for i in np.argwhere(~mask)[0])
+    raise ValueError(
+        f"{name}: expected finite numbers, got {float(rows[row, column])} "
+        f"in row {first_row + row}, column {column}"
+    )
+
+
+def _contiguous_floats(rows: Array) -> Any:
+    if isinstance(rows, Tensor):
+        if rows.dtype in (torch.float16, torch.bfloat16):
+            rows = rows.float()
+        return rows.detach().contiguous()
+    dtype = np.float32 if rows.dtype == np.float16 else rows.dtype.newbyteorder("=")
+    return np.ascontiguousarray(rows, dtype=dtype)

@@ -1,0 +1,215 @@
+"""What an evaluation found: plain values that can be written, read and printed."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+from dataclasses import dataclass
+from typing import Any
+
+from fastgan.published import (
+    COMPARABILITY_WARNING,
+    N_SAMPLES_PUBLISHED,
+    REAL_DATA_NOTE,
+    REFERENCE_TABLE,
+    STANDARD_ERROR_NOTE,
+    ReferenceResult,
+)
+
+
+@dataclass(frozen=True)
+class SigmaChoice:
+    """A sigma chosen on validation data, and the grid it was chosen from.
+
+    ``sigmas`` ascend; ``means`` are the mean log-likelihoods of the validation data in nats, one a
+    sigma. ``at_edge`` says that the chosen sigma is an end of the grid, so that a better one may
+    lie outside it.
+    """
+
+    sigma: float
+    sigmas: tuple[float, ...]
+    means: tuple[float, ...]
+    at_edge: bool
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """The Parzen log-likelihood of a data set's test images, in nats, with what it rests on.
+
+    ``standard_error`` is over test images: std(ddof 0) / sqrt(n_test). ``sample_standard_error``
+    is over model samples: a jackknife that leaves out one of ``n_blocks`` blocks of samples at a
+    time, at the chosen sigma; None where there is one sample only. Neither covers the seed of the
+    training run.
+    """
+
+    dataset: str
+    comparable_to: str | None  # column of the table of results: "MNIST", "TFD" or None
+    n_samples: int
+    n_test: int
+    n_validation: int  # images that chose sigma
+    n_features: int
+    sigma: float
+    sigmas: tuple[float, ...]
+    validation_means: tuple[float, ...]
+    at_edge: bool
+    sigma_variant: str  # "paper" or "gmmn"
+    mean: float
+    standard_error: float
+    sample_standard_error: float | None
+    n_blocks: int
+    seed: int
+    sample_range: tuple[float, float]  # lowest and highest number among the samples
+    data_range: tuple[float, float]  # and among the test images
+    seconds: float
+
+    @property
+    def validation_log_likelihood(self) -> float:
+        """Mean log-likelihood of the validation images at the chosen sigma, in nats."""
+        return self.validation_means[self.sigmas.index(self.sigma)]
+
+    @property
+    def references(self) -> tuple[ReferenceResult, ...]:
+        """Published rows to set beside this score; none where the data set has no column."""
+        column = self.comparable_to
+        if column is None:
+            return ()
+        return tuple(row for row in REFERENCE_TABLE if row.score(column) is not None)
+
+    def warnings(self) -> tuple[str, ...]:
+        """Return what to know before this score is set beside another, most pressing first."""
+        found = []
+        low, high = self.data_range
+        width = high - low
+        if self.sample_range[0] < low - width or self.sample_range[1] > high + width:
+            found.append(
+                f"The samples lie in [{self.sample_range[0]:g}, {self.sample_range[1]:g}], the "
+                f"test images in [{low:g}, {high:g}]: nothing was rescaled."
+            )
+        if self.at_edge:
+            found.append(
+                f"The chosen sigma {self.sigma:.4g} is an end of its grid "
+                f"({self.sigmas[0]:.4g} to {self.sigmas[-1]:.4g}): a better one may lie outside."
+            )
+        if self.comparable_to is None:
+            found.append(
+                f"The data set {self.dataset!r} has no published column: this score cannot be set "
+                "beside the paper's."
+            )
+        elif self.n_samples != N_SAMPLES_PUBLISHED:
+            found.append(
+                f"The published rows rest on {N_SAMPLES_PUBLISHED:,} samples, this score on "
+                f"{self.n_samples:,}: they cannot be compared."
+            )
+        if self.sigma_variant == "gmmn":
+            found.append(
+                "Sigma was chosen as in the GMMN paper; the rows of Goodfellow et al. 2014 use "
+                "another grid and other validation images."
+            )
+        found.append(COMPARABILITY_WARNING)
+        if self.comparable_to == "MNIST":
+            found.append(REAL_DATA_NOTE)
+        if self.comparable_to is not None:
+            found.append(STANDARD_ERROR_NOTE)
+        return tuple(found)
+
+    def to_json(self) -> str:
+        """Return the evaluation as a JSON object, floats in full precision."""
+        return json.dumps(dataclasses.asdict(self), indent=2, allow_nan=False) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str | bytes) -> Evaluation:
+        """Read what :meth:`to_json` wrote.
+
+        Raises
+        ------
+        ValueError
+            If the text is not JSON, or not an evaluation; the message names the field.
+        """
+        return cls(**_fields(cls, text, "evaluation"))
+
+
+@dataclass(frozen=True)
+class FoldEvaluation:
+    """Evaluations of one model on the folds of a data set, and their aggregate in nats.
+
+    ``standard_error`` is std(ddof 0) / sqrt(n_folds) of the folds' means. The paper's own
+    aggregator was not released: this one is ours.
+    """
+
+    folds: tuple[Evaluation, ...]
+    mean: float
+    standard_error: float
+
+    @property
+    def sigmas(self) -> tuple[float, ...]:
+        """The sigma of each fold."""
+        return tuple(fold.sigma for fold in self.folds)
+
+
+@dataclass(frozen=True)
+class Memorisation:
+    """Distances to the nearest training image: of samples, and of test images for comparison.
+
+    Distances are Euclidean, in the scale the networks were trained in. The quantiles are those of
+    ``quantile_levels``. As many samples as test images are asked about (``n_queries``).
+    """
+
+    dataset: str
+    n_queries: int
+    n_train: int
+    quantile_levels: tuple[float, ...]
+    sample_quantiles: tuple[float, ...]
+    test_quantiles: tuple[float, ...]
+    sample_copies: int  # samples equal to a training image, number for number
+    test_copies: int  # the same for test images: duplicates in the data
+    nearer_than_test: float  # share of samples nearer than the nearest hundredth of test images
+
+    def to_json(self) -> str:
+        """Return the distances as a JSON object, floats in full precision."""
+        return json.dumps(dataclasses.asdict(self), indent=2, allow_nan=False) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str | bytes) -> Memorisation:
+        """Read what :meth:`to_json` wrote; a ValueError names what is wrong."""
+        return cls(**_fields(cls, text, "memorisation"))
+
+
+def _fields(cls: type, text: str | bytes, what: str) -> dict[str, Any]:
+    """Return the fields of a flat dataclass from JSON, checked by name and type."""
+    try:
+        values = json.loads(text)
+    except ValueError as error:
+        raise ValueError(f"{what}: expected JSON, got {error}") from error
+    if not isinstance(values, dict):
+        raise ValueError(f"{what}: expected a JSON object, got {type(values).__name__}")
+    fields = {field.name: str(field.type) for field in dataclasses.fields(cls)}
+    for problem, names in (
+        ("is missing", fields.keys() - values.keys()),
+        ("is unknown", values.keys() - fields.keys()),
+    ):
+        if names:
+            raise ValueError(f"{what}: field {sorted(names)[0]!r} {problem}")
+    return {
+        name: _converted(values[name], kind, f"{what}: {name}") for name, kind in fields.items()
+    }
+
+
+def _converted(value: Any, kind: str, name: str) -> Any:
+    """Return a JSON value as the annotated type, or raise a ValueError that names the field."""
+    if kind.startswith("tuple[float"):
+        if not isinstance(value, list):
+            raise ValueError(f"{name}: expected a list of numbers, got {value!r}")
+        return tuple(_converted(number, "float", name) for number in value)
+    if value is None and "None" in kind:
+        return None
+    kind = kind.removesuffix(" | None")
+    accepted = {"str": str, "int": int, "bool": bool, "float": (int, float)}[kind]
+    boolean = isinstance(value, bool) and kind != "bool"
+    if not isinstance(value, accepted) or boolean:
+        raise ValueError(f"{name}: expected {kind}, got {value!r}")
+    if kind == "float":
+        if not math.isfinite(value):
+            raise ValueError(f"{name}: expected a finite number, got {value!r}")
+        return float(value)
+    return value
