@@ -1,0 +1,126 @@
+"""The Toronto Face Database: ``TFD_48x48.mat``, given out by its authors on request only.
+
+The file holds ``images`` (n, 48, 48) uint8, ``folds`` (n, 5) with 0 unlabeled, 1 train, 2 valid,
+3 test, and ``labs_ex`` (n, 1), the expression, 1 to 7 or -1. Source: pylearn2/datasets/tfd.py.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from fastgan.data.dataset import Dataset
+from fastgan.data.locate import FileSet, Search
+from fastgan.data.scaling import unit_pixels
+
+IMAGE_SIZE = 48
+_UNLABELED, _VALIDATION, _TEST = 0, 2, 3
+_CODES = "0 unlabeled, 1 train, 2 valid, 3 test"
+_FIELDS = ("images", "folds", "labs_ex")
+
+FILES = FileSet(
+    name="tfd",
+    subfolders=("tfd", "TFD", "faces/TFD"),
+    alternatives=((("TFD_48x48.mat",),),),
+    home=(
+        "The Toronto Face Database is given out by its authors on request only; "
+        "fer2013 is a stand-in, whose scores cannot be set beside the paper's"
+    ),
+)
+
+
+def read(found: Search, fold: int) -> Dataset:
+    """Read one fold.
+
+    Train is the UNLABELED set, which is the same in every fold; validation and test are the
+    fold's own. Pixels are divided by 255, expressions count from 0.
+
+    Raises
+    ------
+    ValueError
+        If the file is not a MATLAB 5 file with the fields above, or ``fold`` is not in it.
+    """
+    path = found.paths[0]
+    fields = _load(path)
+    images, folds, expressions = (fields[name] for name in _FIELDS)
+    _check(path, images, folds, expressions)
+    if not 0 <= fold < folds.shape[1]:
+        raise ValueError(f"fold: expected 0 to {folds.shape[1] - 1}, got {fold}")
+    codes = folds[:, fold]
+    if not np.isin(codes, (0, 1, 2, 3)).all():
+        raise ValueError(f"{path}: folds: expected {_CODES}, got {np.unique(codes).tolist()}")
+    rows: dict[int, Tensor] = {}
+    for code in (_UNLABELED, _VALIDATION, _TEST):
+        chosen = codes == code
+        if not chosen.any():
+            raise ValueError(
+                f"{path}: folds: expected images of every set ({_CODES}), got none with code "
+                f"{code} in fold {fold}"
+            )
+        rows[code] = unit_pixels(images[chosen])
+    labels = torch.from_numpy(expressions.ravel().astype(np.int64) - 1)
+    return Dataset(
+        name="tfd",
+        train=rows[_UNLABELED],
+        validation=rows[_VALIDATION],
+        test=rows[_TEST],
+        image_shape=(IMAGE_SIZE, IMAGE_SIZE, 1),
+        validation_labels=labels[torch.from_numpy(codes == _VALIDATION)],
+        test_labels=labels[torch.from_numpy(codes == _TEST)],
+        source=f"Toronto Face Database, fold {fold} of {path}",
+        comparable_to="TFD",
+    )
+
+
+def _load(path: Path) -> dict[str, Any]:
+    import scipy.io
+
+    with path.open("rb") as file:
+        if file.read(10) == b"MATLAB 7.3":
+            raise ValueError(
+                f"{path}: expected a MATLAB 5 file, got a MATLAB 7.3 (HDF5) file; "
+                "save it again with -v7"
+            )
+    try:
+        names = [name for name, _, _ in scipy.io.whosmat(path)]
+        fields = scipy.io.loadmat(path, variable_names=_FIELDS) if names else {}
+    # scipy's parser meets damaged bytes with whatever its first false step raises
+    except Exception as error:
+        raise ValueError(
+            f"{path}: expected a MATLAB 5 file, got one that is cut short, damaged or of another "
+            f"kind ({type(error).__name__}: {error})"
+        ) from error
+    missing = [name for name in _FIELDS if name not in fields]
+    if missing:
+        raise ValueError(
+            f"{path}: expected the fields {', '.join(_FIELDS)}, got no {', '.join(missing)} "
+            f"(the file has: {', '.join(names) or 'nothing'})"
+        )
+    return dict(fields)
+
+
+def _check(
+    path: Path, images: npt.NDArray[Any], folds: npt.NDArray[Any], expressions: npt.NDArray[Any]
+) -> None:
+    if images.dtype != np.uint8:
+        raise ValueError(f"{path}: images: expected uint8, got {images.dtype}")
+    if images.ndim != 3 or images.shape[1:] != (IMAGE_SIZE, IMAGE_SIZE):
+        raise ValueError(
+            f"{path}: images: expected shape (n, {IMAGE_SIZE}, {IMAGE_SIZE}), got {images.shape}"
+        )
+    if folds.ndim != 2 or len(folds) != len(images):
+        raise ValueError(
+            f"{path}: folds: expected shape ({len(images)}, n_folds), one row an image, "
+            f"got {folds.shape}"
+        )
+    whole = expressions.dtype.kind in "iuf" and bool((expressions == np.rint(expressions)).all())
+    if expressions.size != len(images) or not whole:
+        raise ValueError(
+            f"{path}: labs_ex: expected {len(images)} whole numbers, one an image, got shape "
+            f"{expressions.shape} of {expressions.dtype}"
+        )
