@@ -1,0 +1,17 @@
+"""The operations: public function, checks, then a registered torch op or the reference.
+
+Each has a twin of the same name in :mod:`fastgan.reference`. ``impl`` is one of ``auto``,
+``reference``, ``native``, ``triton``; a forced one works or raises.
+"""
+
+from fastgan.ops import philox
+from fastgan.ops.dropout import dropout
+from fastgan.ops.maxout_linear import maxout_linear
+from fastgan.ops.momentum_sgd import momentum_sgd
+
+__all__ = [
+    "dropout",
+    "maxout_linear",
+    "momentum_sgd",
+    "philox",
+]

@@ -1,0 +1,74 @@
+"""Dropout whose mask is never stored: it is a function of seed, step, stream and position."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from fastgan import backends
+from fastgan.checks import check_floating, check_probability
+from fastgan.ops._draw import check_draw, check_span
+from fastgan.reference.dropout import dropout as reference_dropout
+
+
+def dropout(
+    input: Tensor,
+    include_probability: float,
+    seed: int | Tensor,
+    step: int | Tensor,
+    stream: int,
+    first_row: int = 0,
+    *,
+    impl: str = "auto",
+) -> Tensor:
+    """Keep each element with a probability and scale what is kept; the rest becomes zero.
+
+    ``output = input * (1 / include_probability)`` where
+    ``word(e) < round(include_probability * 2**32)``, else 0 (a dropped NaN too), with
+    ``e = (first_row + row) * n_columns + column``. The backward pass draws the mask again.
+
+    Parameters
+    ----------
+    input : Tensor of shape (n_rows, ...), float32 or float64
+        Dimensions after the first count as columns.
+    include_probability : float
+        The probability of KEEPING an element, above 0 and at most 1. With 1 the input itself is
+        returned, untouched.
+    seed : int or int64 tensor of no dimension
+        Any 64-bit number.
+    step : int or int64 tensor of no dimension
+        0 to 2**32 - 1.
+    stream : int
+        0 to 2**32 - 1; see :func:`fastgan.streams.stream`.
+    first_row : int
+        The number of the first row within the whole batch.
+    impl : str
+        ``auto``, ``reference`` or ``native``.
+
+    Returns
+    -------
+    Tensor
+        Of the shape and dtype of ``input``.
+
+    Raises
+    ------
+    TypeError
+        If ``input`` is not a float32 or float64 tensor, or a number is of the wrong kind.
+    ValueError
+        If an argument is out of its range.
+
+    Notes
+    -----
+    Source: Srivastava et al., *Dropout*, JMLR 2014; include probability and scale as in the paper's
+    released recipes.
+    """
+    check_floating("input", input)
+    if input.ndim == 0:
+        raise ValueError("input: expected shape (n_rows, ...), got shape ()")
+    check_probability("include_probability", include_probability)
+    check_draw(seed, step, stream, first_row, input.device)
+    n_rows = input.shape[0]
+    check_span(first_row, n_rows, input.shape[1:].numel())
+    backends.resolve_impl("dropout", impl, input.device)
+    if include_probability == 1:
+        return input
+    return reference_dropout(input, include_probability, seed, step, stream, first_row)

@@ -1,0 +1,86 @@
+"""Gradient descent with classical momentum and max-norm, in one pass over memory."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from fastgan import backends
+from fastgan.checks import (
+    check_contiguous,
+    check_floating,
+    check_number,
+    check_positive,
+    check_same_device,
+    check_same_dtype,
+    check_scalar,
+    check_shape,
+)
+from fastgan.reference.momentum_sgd import momentum_sgd as reference_momentum_sgd
+
+
+def momentum_sgd(
+    weight: Tensor,
+    velocity: Tensor,
+    gradient: Tensor,
+    lr: float | Tensor,
+    momentum: float | Tensor,
+    max_norm: float | None = None,
+    *,
+    impl: str = "auto",
+) -> None:
+    """Update a weight and its velocity in place.
+
+    ``velocity = momentum * velocity - lr * gradient``, ``weight += velocity``, then, with a
+    ``max_norm`` c, each row w of the weight becomes ``w * min(|w|, c) / (1e-7 + |w|)``. No
+    gradient is recorded, as in an optimizer.
+
+    Parameters
+    ----------
+    weight, velocity : Tensor, float32 or float64, contiguous
+        Any shape, both the same; two dimensions where ``max_norm`` is given.
+    gradient : Tensor
+        Of the shape and dtype of ``weight``.
+    lr, momentum : float or float64 tensor of no dimension
+        Finite. Tensors keep a compiled graph from being compiled anew for each value.
+    max_norm : float, optional
+        The largest Euclidean norm of a row (of a linear piece's incoming weights), above 0.
+    impl : str
+        ``auto``, ``reference`` or ``native``.
+
+    Raises
+    ------
+    TypeError
+        If a tensor is not of float32 or float64, or not all are of one dtype.
+    ValueError
+        If shapes differ, a tensor written in place is not contiguous, or a number is not finite.
+
+    Notes
+    -----
+    Sources: pylearn2's SGD with momentum and its layers' ``max_col_norm``, as the paper's released
+    recipes use them.
+    """
+    check_floating("weight", weight)
+    for name, value in (("velocity", velocity), ("gradient", gradient)):
+        check_floating(name, value)
+        check_same_dtype(name, value, "weight", weight)
+        check_same_device(name, value, "weight", weight)
+        if value.shape != weight.shape:
+            check_shape(name, value, tuple(weight.shape), "that of weight")
+    check_contiguous("weight", weight)
+    check_contiguous("velocity", velocity)
+    for name, number in (("lr", lr), ("momentum", momentum)):
+        if isinstance(number, Tensor):
+            check_scalar(name, number, torch.float64)
+            check_same_device(name, number, "weight", weight)
+        else:
+            check_number(name, number)
+    if max_norm is not None:
+        check_positive("max_norm", max_norm)
+        if weight.ndim != 2:
+            raise ValueError(
+                "weight: expected 2 dimensions (n_rows, n_features) with max_norm, "
+                f"got shape {tuple(weight.shape)}"
+            )
+    backends.resolve_impl("momentum_sgd", impl, weight.device)
+    reference_momentum_sgd(weight, velocity, gradient, lr, momentum, max_norm)
