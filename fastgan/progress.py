@@ -1,0 +1,95 @@
+"""What a run shows while it trains: a bar with the time left on a terminal, else log lines."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from types import TracebackType
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+logger = logging.getLogger("fastgan")
+
+
+class Display:
+    """A progress bar over the batches of a run, with the epoch's figures beside it.
+
+    Parameters
+    ----------
+    name : str
+        What is trained.
+    n_epochs, n_batches, n_done : int
+        Of the whole run; batches that an earlier session has done.
+    visible : bool, optional
+        None shows the bar only where standard error is a terminal. Without the bar, everything
+        goes to the logger ``fastgan``.
+    """
+
+    def __init__(
+        self, name: str, n_epochs: int, n_batches: int, n_done: int, visible: bool | None
+    ) -> None:
+        self._n_epochs = n_epochs
+        shown = sys.stderr.isatty() if visible is None else visible
+        self._progress: Progress | None = None
+        if shown:
+            self._progress = Progress(
+                TextColumn("[bold]{task.description}"),
+                BarColumn(),
+                MofNCompleteColumn(),
+                TimeElapsedColumn(),
+                TextColumn("left"),
+                TimeRemainingColumn(),
+                TextColumn("{task.fields[figures]}"),
+                console=Console(stderr=True),
+                refresh_per_second=4,
+            )
+            self._task = self._progress.add_task(
+                name, total=n_batches, completed=n_done, figures=""
+            )
+
+    def __enter__(self) -> Display:
+        if self._progress is not None:
+            self._progress.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if self._progress is not None:
+            self._progress.stop()
+
+    def advance(self) -> None:
+        """Count a batch."""
+        if self._progress is not None:
+            self._progress.advance(self._task)
+
+    def epoch(self, record: dict[str, float | int]) -> None:
+        """Show the figures of an epoch that has ended."""
+        figures = (
+            f"epoch {record['epoch']}/{self._n_epochs}  D cost {record['discriminator_cost']:.3f}  "
+            f"G cost {record['generator_cost']:.3f}  deviation {record['sample_deviation']:.3f}"
+        )
+        if "validation_log_likelihood" in record:
+            figures += f"  validation {record['validation_log_likelihood']:.1f} nats"
+        if self._progress is not None:
+            self._progress.update(self._task, figures=figures)
+        logger.info(figures)
+
+    def warn(self, text: str) -> None:
+        """Say something that must not be missed."""
+        if self._progress is not None:
+            self._progress.console.print(f"[yellow bold]warning[/] {text}", highlight=False)
+            logger.info("warning: %s", text)
+        else:
+            logger.warning(text)

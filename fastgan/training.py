@@ -1,0 +1,383 @@
+"""Training: one flat loop, read top to bottom.
+
+A run is a function of its recipe (the seed is in it), its data, and, in the rounding of products
+only, of the machine, the versions and the number of threads. It may be stopped anywhere, killed
+even, and resumed: for the same thread count the weights are those of a run that never stopped.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import logging
+import os
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from fastgan import recipes
+from fastgan.checkpoints import Checkpoint, check_same_recipe, explained, save_checkpoint
+from fastgan.collapse import watch
+from fastgan.data import Dataset, load_dataset
+from fastgan.evaluation import choose_sigma
+from fastgan.interruption import Interruption, TrainingInterrupted
+from fastgan.models import sample_from
+from fastgan.ops import philox
+from fastgan.progress import Display
+from fastgan.recipes import Recipe
+from fastgan.runs import Run, holds_run
+from fastgan.steps import AutogradStep, make_step
+from fastgan.streams import Kind, stream
+
+logger = logging.getLogger("fastgan")
+
+# How many samples an epoch's sample_mean and sample_deviation are taken over.
+N_WATCHED_SAMPLES = 1_000
+
+# A grid of 10 x 10.
+N_GRID_SAMPLES = 100
+
+# No more than about a twentieth of the time goes into writing checkpoints.
+CHECKPOINT_SHARE = 1 / 20
+
+
+@dataclass(frozen=True)
+class TrainingOptions:
+    """How a run is carried out; what it computes is the recipe's."""
+
+    folder: str | os.PathLike[str] | None = None  # the run's folder; None: runs/<recipe>/<name>
+    name: str | None = None  # of the run; None: seed-<seed>
+    resume: bool = False  # go on with the run in the folder, from its checkpoint
+    step: Literal["auto", "fused", "autograd"] = "auto"  # see fastgan.make_step
+    impl: str = "auto"  # auto | reference | native | triton
+    checkpoint_every_seconds: float = 15.0  # 0: after every batch; the last batch always saves
+    stop_on_collapse: bool = False  # end the run at the collapse watch's first warning
+    sample_grids: bool = True  # a picture of samples at each evaluation
+    tensorboard: bool = False  # write event files to <folder>/tensorboard too
+    progress: bool | None = None  # the bar; None: only on a terminal
+
+    def __post_init__(self) -> None:
+        if not self.checkpoint_every_seconds >= 0.0:
+            raise ValueError(
+                "checkpoint_every_seconds: expected a number of at least 0, "
+                f"got {self.checkpoint_every_seconds}"
+            )
+        if self.name is not None and (not self.name or Path(self.name).name != self.name):
+            raise ValueError(f"name: expected the name of one folder, got {self.name!r}")
+
+
+def train(
+    recipe: Recipe | str = "digits",
+    *,
+    dataset: Dataset | str | None = None,
+    generator: nn.Module | None = None,
+    discriminator: nn.Module | None = None,
+    seed: int | None = None,
+    n_epochs: int | None = None,
+    options: TrainingOptions | None = None,
+    **changes: Any,
+) -> Run:
+    """Train an adversarial pair and leave a run folder.
+
+    Parameters
+    ----------
+    recipe : Recipe or str
+        What to train, or its name (``fastgan.recipes.names()``).
+    dataset : Dataset or str, optional
+        Data to train on; by default the recipe's own.
+    generator, discriminator : nn.Module, optional
+        Your modules in place of the recipe's; see :class:`fastgan.steps.AutogradStep`.
+    seed, n_epochs : int, optional
+        Changes to the recipe.
+    options : TrainingOptions, optional
+        How to carry it out; keyword arguments of the same names change single ones.
+
+    Returns
+    -------
+    Run
+        The run: folder, recipe, metrics, warnings, status and the trained generator.
+
+    Raises
+    ------
+    FileExistsError
+        If the folder holds a run and ``resume`` is not set.
+    FileNotFoundError
+        If ``resume`` is set and there is no run.
+    ValueError
+        If the data does not fit the recipe, or the checkpoint is of another recipe, of other data,
+        or damaged.
+    OSError
+        If the folder cannot be written; the last checkpoint stays whole.
+    TrainingInterrupted
+        (a KeyboardInterrupt) After Ctrl-C, once the state is saved.
+    """
+    options = dataclasses.replace(options or TrainingOptions(), **changes)
+    recipe = recipes.by_name(recipe) if isinstance(recipe, str) else recipe
+    recipe = recipe.replace(
+        seed=recipe.seed if seed is None else seed,
+        n_epochs=recipe.n_epochs if n_epochs is None else n_epochs,
+    )
+    folder = _run_folder(recipe, options)
+    if dataset is None or isinstance(dataset, str):
+        dataset = load_dataset(dataset or recipe.dataset)
+    if dataset.n_features != recipe.n_features:
+        raise ValueError(
+            f"dataset: the recipe {recipe.name!r} makes images of {recipe.n_features} numbers, "
+            f"those of {dataset.name!r} have {dataset.n_features}"
+        )
+    step = make_step(
+        recipe,
+        options.step,
+        options.impl,
+        dataset=dataset,
+        generator=generator,
+        discriminator=discriminator,
+    )
+    train_images = dataset.train.to(step.device)
+    data_digest = _digest(dataset.train)
+
+    run = Run.create(folder, recipe)
+    run.generator = step.generator
+    position, sums, seconds = 0, torch.zeros(4, dtype=torch.float64, device=step.device), 0.0
+    if run.checkpoint_path.is_file():
+        checkpoint = run.load_checkpoint()
+        _restore(step, checkpoint, run, data_digest)
+        position, seconds = checkpoint.position, checkpoint.seconds
+        sums = torch.tensor(checkpoint.sums, dtype=torch.float64, device=step.device)
+        run.cut_metrics(step.update)
+    else:
+        run.cut_metrics(0)
+    records = run.metrics
+
+    def save(status: str) -> None:
+        run.flush_metrics()
+        save_checkpoint(
+            run.checkpoint_path,
+            Checkpoint(
+                recipe=recipe,
+                state=step.state_dict(),
+                position=position,
+                sums=tuple(sums.tolist()),
+                seconds=seconds,
+                status=status,
+                data_digest=data_digest,
+                n_threads=torch.get_num_threads(),
+                torch_version=torch.__version__,
+            ),
+        )
+
+    tensorboard = _open_tensorboard(run, step.update) if options.tensorboard else None
+    n_batches = -(-len(train_images) // recipe.batch_size)
+    end = "finished"
+    save("running")
+    saving = _SaveClock(options.checkpoint_every_seconds)
+    n_total = recipe.n_epochs * n_batches
+    with (
+        Interruption() as interruption,
+        Display(recipe.name, recipe.n_epochs, n_total, step.update, options.progress) as display,
+    ):
+        while step.epoch <= recipe.n_epochs:
+            epoch = step.epoch
+            order = philox.permutation(
+                len(train_images), recipe.seed, epoch, stream(Kind.SHUFFLE), impl=options.impl
+            )
+            batches = order.to(step.device).split(recipe.batch_size)  # the last one may be short
+
+            while position < n_batches:
+                started = time.perf_counter()
+                batch = train_images[batches[position]]
+                sums += torch.stack(step(batch)).to(torch.float64) * len(batch)
+                position += 1
+                seconds += time.perf_counter() - started
+                display.advance()
+                if position < n_batches and (interruption.requested or saving.due()):
+                    with saving:
+                        save("interrupted" if interruption.requested else "running")
+                    if interruption.requested:
+                        raise TrainingInterrupted(_how_to_resume(run, epoch, recipe))
+
+            # The epoch's record. The samples are the same z every time, so epochs can be compared.
+            evaluating = epoch % recipe.evaluate_every == 0 or epoch == recipe.n_epochs
+            n_samples = recipe.n_samples if evaluating else N_WATCHED_SAMPLES
+            samples = sample_from(
+                step.generator,
+                recipe,
+                max(n_samples, N_WATCHED_SAMPLES),
+                recipe.seed,
+                impl=options.impl,
+            )
+            means = (sums / len(train_images)).tolist()
+            watched = samples[:N_WATCHED_SAMPLES]
+            record: dict[str, Any] = {
+                "epoch": epoch,
+                "step": step.update,
+                "discriminator_cost": means[0],
+                "generator_cost": means[1],
+                "real_probability": means[2],
+                "fake_probability": means[3],
+                "sample_mean": float(watched.mean(dtype=torch.float64)),
+                "sample_deviation": float(watched.double().std(dim=0, unbiased=False).mean()),
+                "learning_rate": recipe.learning_rate_at(step.update - 1),
+                "momentum": recipe.momentum_at(epoch),
+                "seconds": seconds,
+            }
+            if evaluating and bool(torch.isfinite(samples).all()):
+                choice = choose_sigma(
+                    dataset.validation[: dataset.sigma_images],
+                    samples[: recipe.n_samples].cpu(),
+                    dataset.sigma_grid,
+                    impl=options.impl,
+                )
+                record["validation_log_likelihood"] = max(choice.means)
+                record["sigma"] = choice.sigma
+                if options.sample_grids:
+                    _write_sample_grid(run, samples.cpu(), dataset, epoch)
+            records.append(record)
+            run.append_metrics(record)
+            display.epoch(record)
+            if tensorboard is not None:
+                _write_tensorboard(tensorboard, record)
+
+            findings = watch(records)
+            for finding in findings:
+                run.append_metrics(
+                    {
+                        "epoch": epoch,
+                        "step": step.update,
+                        "warning": finding.kind,
+                        "message": finding.message,
+                    }
+                )
+                display.warn(f"epoch {epoch}: {finding.message}")
+
+            step.epoch, position = epoch + 1, 0
+            sums.zero_()
+            if any(finding.kind == "diverged" for finding in findings):
+                end = "diverged"
+                break
+            if findings and options.stop_on_collapse:
+                end = "stopped"
+                break
+            if interruption.requested and step.epoch <= recipe.n_epochs:
+                save("interrupted")
+                raise TrainingInterrupted(_how_to_resume(run, epoch, recipe))
+            if saving.due():
+                with saving:
+                    save("running")
+
+    save(end)
+    if tensorboard is not None:
+        tensorboard.close()
+    return run
+
+
+def resume(folder: str | os.PathLike[str], **changes: Any) -> Run:
+    """Go on with the run in ``folder``: :func:`train` with the recipe that the folder holds.
+
+    ``changes`` are arguments of :func:`train`, such as ``n_epochs`` to train longer.
+    """
+    recipe = Run.open(folder).recipe
+    return train(recipe, folder=folder, resume=True, **changes)
+
+
+class _SaveClock:
+    """When to write the next checkpoint; a context around writing one."""
+
+    def __init__(self, every_seconds: float) -> None:
+        self._every_seconds = every_seconds
+        self._wait_seconds = every_seconds
+        self._last = time.perf_counter()
+
+    def due(self) -> bool:
+        return time.perf_counter() - self._last >= self._wait_seconds
+
+    def __enter__(self) -> None:
+        self._started = time.perf_counter()
+
+    def __exit__(self, *_: object) -> None:
+        self._last = time.perf_counter()
+        if self._every_seconds > 0.0:
+            took_seconds = self._last - self._started
+            self._wait_seconds = max(self._every_seconds, took_seconds / CHECKPOINT_SHARE)
+
+
+def _run_folder(recipe: Recipe, options: TrainingOptions) -> Path:
+    if options.folder is not None:
+        folder = Path(options.folder)
+    else:
+        folder = Path("runs") / recipe.name / (options.name or f"seed-{recipe.seed}")
+    if options.resume:
+        if not holds_run(folder):
+            raise FileNotFoundError(f"resume: {folder} holds no run")
+        found = Run.open(folder).recipe
+        check_same_recipe(folder, found, recipe)
+    elif holds_run(folder):
+        raise FileExistsError(
+            f"folder: {folder} already holds a run; set resume to go on with it, "
+            "or take another folder or name"
+        )
+    return folder
+
+
+def _restore(step: AutogradStep, checkpoint: Checkpoint, run: Run, data_digest: str) -> None:
+    path = run.checkpoint_path
+    check_same_recipe(path, checkpoint.recipe, run.recipe)
+    if checkpoint.data_digest != data_digest:
+        raise ValueError(f"{path}: this run was trained on other images than those given now")
+    try:
+        step.load_state_dict(checkpoint.state)
+    except ValueError as error:
+        raise ValueError(f"{path}: this checkpoint does not fit the modules: {error}") from error
+    here = (torch.get_num_threads(), torch.__version__)
+    there = (checkpoint.n_threads, checkpoint.torch_version)
+    if here != there:
+        logger.warning(
+            "resume: saved with %d threads and torch %s, resumed with %d and %s: products may round "
+            "otherwise, so the weights will not be those of an uninterrupted run bit for bit",
+            *there,
+            *here,
+        )
+
+
+def _digest(images: Tensor) -> str:
+    """Return 128 bits of BLAKE2b of the training images."""
+    content = images.detach().cpu().contiguous().numpy()
+    digest = hashlib.blake2b(repr((content.shape, content.dtype.str)).encode(), digest_size=16)
+    digest.update(content)
+    return digest.hexdigest()
+
+
+def _how_to_resume(run: Run, epoch: int, recipe: Recipe) -> str:
+    return (
+        f"stopped in epoch {epoch} of {recipe.n_epochs}; the state is saved in {run.folder}. "
+        f"To go on: fastgan train --resume {run.folder}, or fastgan.training.resume({str(run.folder)!r})"
+    )
+
+
+def _write_sample_grid(run: Run, samples: Tensor, dataset: Dataset, epoch: int) -> None:
+    from fastgan.figures import sample_grid  # matplotlib is imported only where pictures are made
+
+    path = run.samples_folder / f"epoch-{epoch:04d}.png"
+    with explained(path):
+        sample_grid(samples[:N_GRID_SAMPLES], dataset, path)
+
+
+def _open_tensorboard(run: Run, update: int) -> Any:
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError as error:
+        raise ImportError(
+            "tensorboard: the package tensorboard is not installed (pip install tensorboard)"
+        ) from error
+    return SummaryWriter(str(run.folder / "tensorboard"), purge_step=update)
+
+
+def _write_tensorboard(writer: Any, record: dict[str, Any]) -> None:
+    for name, value in record.items():
+        if name not in ("epoch", "step"):
+            writer.add_scalar(name, value, record["step"])
+    writer.flush()
