@@ -1,0 +1,401 @@
+"""Curves of a run, for a light and a dark page: costs, probabilities, likelihood, deviation.
+
+matplotlib is imported when the first curve is drawn, and only its Agg canvas: no window, no global
+state.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import math
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fastgan.files import write_atomically
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+Metrics = Sequence[Mapping[str, Any]]
+
+# The collapse watch: at an epoch's end the samples' standard deviation over z, mean over pixels.
+COLLAPSE_DEVIATION = 0.02
+
+
+@dataclass(frozen=True)
+class _Theme:
+    paper: str
+    ink: str
+    muted: str
+    grid: str
+    discriminator: str  # blue, as D is in the paper's Figure 1
+    generator: str  # green, as p_g is there
+    likelihood: str
+    warning: str
+    saturated: str
+
+
+THEMES = {
+    "light": _Theme(
+        paper="#ffffff",
+        ink="#1d1f24",
+        muted="#6b7078",
+        grid="#e6e7ea",
+        discriminator="#1f5fbf",
+        generator="#14804a",
+        likelihood="#7a3fb0",
+        warning="#c8321f",
+        saturated="#c77700",
+    ),
+    "dark": _Theme(
+        paper="#1b1d22",
+        ink="#e9eaed",
+        muted="#9aa0aa",
+        grid="#32353d",
+        discriminator="#7fb2ff",
+        generator="#5fd39a",
+        likelihood="#c79bf2",
+        warning="#ff7d6b",
+        saturated="#f2b04a",
+    ),
+}
+
+_PIXELS_AN_INCH = 200  # two screen pixels a point on a page of 100 points an inch
+_SIGMA = "\N{GREEK SMALL LETTER SIGMA}"
+_PANEL = (4.6, 3.1)  # inches
+
+
+def read_metrics(path: str | os.PathLike[str]) -> list[dict[str, Any]]:
+    """Read ``metrics.jsonl``: one object a line; a torn last line is left out.
+
+    Raises
+    ------
+    ValueError
+        If another line is not a JSON object; it names the line.
+    """
+    lines = Path(path).read_text(encoding="utf-8").split("\n")
+    rows: list[dict[str, Any]] = []
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+        except ValueError as error:
+            if number == len(lines):  # no newline after it: a writer was interrupted
+                break
+            raise ValueError(f"{path}: line {number} is not JSON: {error}") from error
+        if not isinstance(row, dict):
+            raise ValueError(f"{path}: line {number}: expected an object, got {row!r}")
+        rows.append(row)
+    return rows
+
+
+def curves(
+    metrics: Metrics | str | os.PathLike[str],
+    path: str | os.PathLike[str],
+    *,
+    theme: str = "light",
+    title: str | None = None,
+) -> Path:
+    """Write the curves of a run as one picture of four panels.
+
+    Parameters
+    ----------
+    metrics : sequence of mappings, or path
+        The objects of ``metrics.jsonl``, or that file. Fields that are missing or None are left
+        out; an object with a ``warning`` marks its epoch in every panel.
+    path : str or os.PathLike
+        The PNG file; its folder must exist.
+    theme : {"light", "dark"}
+    title : str, optional
+
+    Returns
+    -------
+    Path
+
+    Raises
+    ------
+    ValueError
+        If there is no epoch to draw, or the theme is unknown.
+    """
+    from matplotlib.figure import Figure
+
+    rows, colours = _prepared(metrics, theme)
+    with _styled(colours):
+        size = (2 * _PANEL[0] + 0.3, 2 * _PANEL[1] + (0.5 if title else 0.1))
+        figure = Figure(figsize=size, layout="constrained", facecolor=colours.paper)
+        if title:
+            figure.suptitle(title, x=0.012, ha="left", fontsize=13, fontweight="bold")
+        parts = figure.subfigures(2, 2, wspace=0.04, hspace=0.05).ravel()
+        for part, draw in zip(parts, _PANELS.values(), strict=True):
+            draw(part, rows, colours)
+        content = _png(figure, colours)
+    return write_atomically(path, content)
+
+
+def curve_pictures(
+    metrics: Metrics | str | os.PathLike[str], *, theme: str = "light"
+) -> dict[str, bytes]:
+    """Return each panel of :func:`curves` as a PNG of its own, by name, for a page that wraps.
+
+    The names are "costs", "probabilities", "likelihood" and "deviation". Raises as
+    :func:`curves`.
+    """
+    rows, colours = _prepared(metrics, theme)
+    return {name: _picture(colours, draw, rows) for name, draw in _PANELS.items()}
+
+
+def sigma_curve(
+    sigmas: Sequence[float], means: Sequence[float], sigma: float, *, theme: str = "light"
+) -> bytes:
+    """Return a PNG of the validation log-likelihood in nats over the grid, the choice marked."""
+    if not sigmas or len(sigmas) != len(means):
+        raise ValueError(
+            f"means: expected one for each of {len(sigmas)} sigmas (at least one), got {len(means)}"
+        )
+    rows = [
+        {"sigma": s, "mean": m, "chosen": s == sigma} for s, m in zip(sigmas, means, strict=True)
+    ]
+    return _picture(_theme(theme), _draw_sigma, rows)
+
+
+def _prepared(
+    metrics: Metrics | str | os.PathLike[str], theme: str
+) -> tuple[list[Mapping[str, Any]], _Theme]:
+    found = read_metrics(metrics) if isinstance(metrics, (str, os.PathLike)) else metrics
+    rows = list(found)
+    if not any("epoch" in row and "warning" not in row for row in rows):
+        raise ValueError("metrics: expected at least one epoch, got none")
+    return rows, _theme(theme)
+
+
+def _theme(name: str) -> _Theme:
+    if name not in THEMES:
+        raise ValueError(f"theme: expected 'light' or 'dark', got {name!r}")
+    return THEMES[name]
+
+
+def _styled(colours: _Theme) -> Any:
+    import matplotlib as mpl
+
+    return mpl.rc_context(
+        {
+            "font.family": "DejaVu Sans",
+            "font.size": 9.5,
+            "axes.facecolor": colours.paper,
+            "axes.edgecolor": colours.muted,
+            "axes.labelcolor": colours.muted,
+            "axes.spines.top": False,
+            "axes.spines.right": False,
+            "axes.linewidth": 0.8,
+            "axes.grid": True,
+            "axes.axisbelow": True,
+            "grid.color": colours.grid,
+            "grid.linewidth": 0.8,
+            "xtick.color": colours.muted,
+            "ytick.color": colours.muted,
+            "xtick.major.size": 0,
+            "ytick.major.size": 0,
+            "text.color": colours.ink,
+            "lines.solid_capstyle": "round",
+            "axes.unicode_minus": True,
+        }
+    )
+
+
+def _picture(colours: _Theme, draw: Callable[[Any, Any, _Theme], None], rows: Metrics) -> bytes:
+    from matplotlib.figure import Figure
+
+    with _styled(colours):
+        figure = Figure(figsize=_PANEL, layout="constrained", facecolor=colours.paper)
+        draw(figure, rows, colours)
+        return _png(figure, colours)
+
+
+def _png(figure: Figure, colours: _Theme) -> bytes:
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    FigureCanvasAgg(figure)
+    buffer = io.BytesIO()
+    figure.savefig(
+        buffer,
+        format="png",
+        dpi=_PIXELS_AN_INCH,
+        facecolor=colours.paper,
+        metadata={"Software": "fastgan"},
+    )
+    return buffer.getvalue()
+
+
+def _series(rows: Metrics, name: str) -> tuple[list[float], list[float]]:
+    """Return epochs and values of one field, where it is there and a number."""
+    epochs, values = [], []
+    for row in rows:
+        value = row.get(name)
+        if "warning" not in row and isinstance(value, (int, float)):
+            epochs.append(float(row["epoch"]))
+            values.append(float(value) if math.isfinite(value) else math.nan)
+    return epochs, values
+
+
+def _heading(axes: Axes, text: str, unit: str, colours: _Theme) -> None:
+    axes.set_title(text, loc="left", fontsize=10.5, fontweight="bold", pad=10)
+    axes.set_title(unit, loc="right", fontsize=8.5, color=colours.muted, pad=10)
+
+
+def _line(axes: Axes, rows: Metrics, field: str, label: str, colour: str, **style: Any) -> None:
+    epochs, values = _series(rows, field)
+    marker = "o" if len(epochs) <= 40 else None
+    axes.plot(epochs, values, color=colour, lw=1.7, marker=marker, ms=2.6, label=label, **style)
+
+
+def _level(axes: Axes, value: float, text: str, colours: _Theme, colour: str | None = None) -> None:
+    """Draw a labelled level across the panel, the words at its left end, just above it."""
+    axes.axhline(value, color=colour or colours.muted, lw=1.0, ls=(0, (4, 3)), zorder=1.5)
+    axes.annotate(
+        text,
+        (0.0, value),
+        xycoords=("axes fraction", "data"),
+        xytext=(4, 3),
+        textcoords="offset points",
+        fontsize=8,
+        color=colour or colours.muted,
+    )
+
+
+def _spans(epochs: Iterable[int]) -> list[tuple[int, int]]:
+    """Join successive epochs to (first, last)."""
+    spans: list[tuple[int, int]] = []
+    for epoch in sorted(set(epochs)):
+        if spans and epoch == spans[-1][1] + 1:
+            spans[-1] = (spans[-1][0], epoch)
+        else:
+            spans.append((epoch, epoch))
+    return spans
+
+
+def _finish(axes: Axes, rows: Metrics, colours: _Theme, *, legend: bool = True) -> None:
+    """Mark warnings, name the axis of epochs, and write the legend."""
+    from matplotlib.ticker import MaxNLocator
+
+    for kind, colour in (("collapse", colours.warning), ("saturated", colours.saturated)):
+        warned = [int(row["epoch"]) for row in rows if row.get("warning") == kind]
+        for number, (first, last) in enumerate(_spans(warned)):
+            axes.axvspan(
+                first - 0.5,
+                last + 0.5,
+                color=colour,
+                alpha=0.13,
+                lw=0,
+                zorder=0.5,
+                label=f"{kind} reported" if number == 0 else None,
+            )
+    epochs, _ = _series(rows, "epoch")
+    axes.set_xlim(min(epochs) - 0.5, max(epochs) + 0.5)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=7))
+    axes.grid(False, axis="x")
+    axes.set_xlabel("epoch", fontsize=8.5)
+    if legend:
+        axes.legend(
+            loc="best",
+            fontsize=8.5,
+            frameon=True,
+            framealpha=0.85,
+            facecolor=colours.paper,
+            edgecolor="none",
+            handlelength=1.3,
+            borderpad=0.3,
+            labelspacing=0.35,
+        )
+
+
+def _draw_costs(figure: Any, rows: Metrics, colours: _Theme) -> None:
+    axes = figure.subplots()
+    _heading(axes, "Costs", "nats an image", colours)
+    _line(axes, rows, "discriminator_cost", "discriminator", colours.discriminator)
+    _line(axes, rows, "generator_cost", "generator", colours.generator)
+    _level(axes, math.log(2), "ln 2: D tells nothing apart", colours)
+    axes.set_ylim(bottom=min(0.0, axes.get_ylim()[0]))
+    _finish(axes, rows, colours)
+
+
+def _draw_probabilities(figure: Any, rows: Metrics, colours: _Theme) -> None:
+    axes = figure.subplots()
+    _heading(axes, "What D believes", "probability of being real", colours)
+    _line(axes, rows, "real_probability", "of training images", colours.ink)
+    _line(axes, rows, "fake_probability", "of samples", colours.generator)
+    _level(axes, 0.5, "1/2", colours)
+    axes.set_ylim(0, 1)
+    _finish(axes, rows, colours)
+
+
+def _draw_likelihood(figure: Any, rows: Metrics, colours: _Theme) -> None:
+    upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
+    _heading(upper, "Validation log-likelihood", "nats, Parzen window", colours)
+    epochs, values = _series(rows, "validation_log_likelihood")
+    if epochs:
+        _line(upper, rows, "validation_log_likelihood", "", colours.likelihood)
+        upper.annotate(
+            f"{values[-1]:.0f}",
+            (epochs[-1], values[-1]),
+            xytext=(-2, 6),
+            textcoords="offset points",
+            ha="right",
+            fontsize=9.5,
+            fontweight="bold",
+            color=colours.likelihood,
+        )
+        upper.margins(y=0.18)
+    else:
+        upper.text(0.5, 0.5, "not evaluated", transform=upper.transAxes, ha="center")
+    _line(lower, rows, "sigma", "", colours.muted)
+    lower.margins(y=0.3)
+    lower.set_ylabel(_SIGMA, rotation=0, labelpad=8, fontsize=10)
+    _finish(upper, rows, colours, legend=False)
+    _finish(lower, rows, colours, legend=False)
+    upper.set_xlabel("")
+
+
+def _draw_deviation(figure: Any, rows: Metrics, colours: _Theme) -> None:
+    axes = figure.subplots()
+    _heading(axes, "Variety of the samples", "units of a pixel", colours)
+    _line(axes, rows, "sample_deviation", "deviation over z", colours.generator)
+    _line(axes, rows, "sample_mean", "mean pixel", colours.muted)
+    axes.set_ylim(bottom=min(0.0, axes.get_ylim()[0]))
+    _level(axes, COLLAPSE_DEVIATION, "collapse below .02", colours, colours.warning)
+    _finish(axes, rows, colours)
+
+
+def _draw_sigma(figure: Any, rows: Metrics, colours: _Theme) -> None:
+    axes = figure.subplots()
+    _heading(axes, f"Choice of {_SIGMA}", "nats, validation images", colours)
+    sigmas = [row["sigma"] for row in rows]
+    axes.plot(sigmas, [row["mean"] for row in rows], color=colours.likelihood, lw=1.7, zorder=2)
+    axes.scatter(sigmas, [row["mean"] for row in rows], s=14, color=colours.likelihood, zorder=3)
+    for row in rows:
+        if row["chosen"]:
+            axes.scatter(row["sigma"], row["mean"], s=70, color=colours.likelihood, zorder=4)
+            axes.annotate(
+                f"{_SIGMA} = {row['sigma']:.3g}",
+                (row["sigma"], row["mean"]),
+                xytext=(10, 2),
+                textcoords="offset points",
+                fontweight="bold",
+                color=colours.likelihood,
+            )
+    axes.margins(y=0.15)
+    axes.grid(False, axis="x")
+    axes.set_xlabel(f"{_SIGMA}, standard deviation of the Gaussian on each sample", fontsize=8.5)
+
+
+_PANELS: dict[str, Callable[[Any, Any, _Theme], None]] = {
+    "costs": _draw_costs,
+    "probabilities": _draw_probabilities,
+    "likelihood": _draw_likelihood,
+    "deviation": _draw_deviation,
+}
