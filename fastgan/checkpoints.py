@@ -26,7 +26,7 @@ FORMAT = "fastgan run 1"
 # Windows knows no quota.
 _DISK_FULL = {errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)}
 
-# What may change when a run is resumed: how long it goes on and how it is judged, not where it goes.
+# What may change when a run is resumed: how long it goes on and how it is judged.
 FREE_FIELDS = frozenset({"n_epochs", "evaluate_every", "n_samples"})
 
 

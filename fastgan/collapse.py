@@ -57,7 +57,7 @@ def watch(records: Sequence[Record]) -> list[Finding]:
         findings.append(
             Finding(
                 "collapse",
-                f"the samples hardly vary with z (the Helvetica scenario): their standard deviation "
+                "the samples hardly vary with z (the Helvetica scenario): their standard deviation "
                 f"is {last['sample_deviation']:.4f}, below {COLLAPSE_DEVIATION}",
             )
         )

@@ -1,4 +1,4 @@
-"""Layers as ordinary ``nn.Module``s; initial weights come from Philox, never from torch's generator.
+"""Layers as ordinary ``nn.Module``s, whose initial weights come from Philox alone.
 
 Source: the maxout layers of the paper's discriminators (section 5) and pylearn2's ``Maxout``.
 """
@@ -30,7 +30,8 @@ def fill_uniform(weight: Tensor, initial_range: float, seed: int, stream_number:
 
 def dense_linear(n_features: int, n_units: int) -> nn.Linear:
     """Return an ``nn.Linear`` whose values are unset: torch's own generator is not touched."""
-    return nn.utils.skip_init(nn.Linear, n_features, n_units)
+    linear: nn.Linear = nn.utils.skip_init(nn.Linear, n_features, n_units)
+    return linear
 
 
 class MaxoutLinear(nn.Module):
@@ -43,7 +44,7 @@ class MaxoutLinear(nn.Module):
     Parameters
     ----------
     n_features, n_units, n_pieces : int
-        Width of the input, of the output, and linear pieces a unit (1 to 255).
+        Width of the input, of the output, and linear pieces a unit (1 to 256).
     include_probability : float
         Each output is kept with this probability and then divided by it, in training mode only.
         1 leaves the output untouched.
@@ -85,8 +86,8 @@ class MaxoutLinear(nn.Module):
         for name, size in sizes.items():
             if size < 1:
                 raise ValueError(f"{name}: expected a whole number of at least 1, got {size}")
-        if n_pieces > 255:
-            raise ValueError(f"n_pieces: expected at most 255 (the winner is a byte), got {n_pieces}")
+        if n_pieces > 256:
+            raise ValueError(f"n_pieces: expected at most 256 (a byte says which), got {n_pieces}")
         if not 0.0 < include_probability <= 1.0:
             raise ValueError(
                 f"include_probability: expected a number in (0, 1], got {include_probability}"
@@ -121,8 +122,8 @@ class MaxoutLinear(nn.Module):
             return values
         if draw is None:
             raise ValueError(
-                f"draw: include_probability {self.include_probability} needs a fastgan.streams.Draw "
-                "in training mode, got None"
+                f"draw: include_probability {self.include_probability} needs a "
+                "fastgan.streams.Draw in training mode, got None"
             )
         values, _ = ops.maxout_linear(
             input,

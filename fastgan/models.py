@@ -71,7 +71,7 @@ def draw_latent(
 
 
 def marginal_logit(image_mean: Tensor) -> Tensor:
-    """Return log(p / (1 - p)) of the mean training pixels, p clipped to [1e-7, 1 - 1e-7], float64."""
+    """Return log(p / (1 - p)) in float64, p the mean pixels clipped to [1e-7, 1 - 1e-7]."""
     mean = image_mean.detach().to(torch.float64)
     return torch.logit(mean.clamp(MARGINAL_MARGIN, 1.0 - MARGINAL_MARGIN))
 
@@ -278,7 +278,7 @@ class Discriminator(nn.Module):
         """Return the logits, of shape (n,), for images of shape (n, n_features).
 
         ``draw`` names the masks (seed, step, passage). Without it, a call in training mode draws
-        fresh masks and counts itself in the buffer ``step``. In evaluation mode there is no dropout.
+        fresh masks and counts itself in the buffer ``step``. Evaluation mode has no dropout.
         """
         if images.ndim != 2 or images.shape[1] != self.recipe.n_features:
             raise ValueError(
@@ -301,4 +301,5 @@ class Discriminator(nn.Module):
             )
         for layer in self.layers:
             values = layer(values, draw)
-        return self.output(values).squeeze(1)
+        logits: Tensor = self.output(values)
+        return logits.squeeze(1)

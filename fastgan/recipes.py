@@ -1,8 +1,8 @@
 """Recipes: everything that decides a training run, each number with its source.
 
-"The paper" is Goodfellow et al., *Generative Adversarial Nets* (2014, arXiv 1406.2661); "the released
-code" is ``goodfeli/adversarial`` with its yaml recipes, run on ``lisa-lab/pylearn2`` of June 2014.
-"include probability" is the probability of KEEPING a unit.
+"The paper" is Goodfellow et al., *Generative Adversarial Nets* (2014, arXiv 1406.2661); "the
+released code" is ``goodfeli/adversarial`` with its yaml recipes, run on ``lisa-lab/pylearn2`` of
+June 2014. "include probability" is the probability of KEEPING a unit.
 """
 
 from __future__ import annotations
@@ -12,10 +12,24 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
+from fastgan.checks import check_integer, check_number, check_positive, check_probability
+
 Activation = Literal["relu", "sigmoid", "linear"]
 Latent = Literal["uniform", "normal"]
 Cost = Literal["non_saturating", "saturating"]
 Schedule = Literal["simultaneous", "alternating"]
+
+
+def _one_of(field: str, value: str, allowed: tuple[str, ...]) -> None:
+    if value not in allowed:
+        choices = ", ".join(repr(choice) for choice in allowed)
+        raise ValueError(f"{field}: expected one of {choices}, got {value!r}")
+
+
+def _at_least(field: str, value: float, minimum: float) -> None:
+    check_number(field, value)
+    if value < minimum:
+        raise ValueError(f"{field}: expected a number of at least {minimum}, got {value}")
 
 
 @dataclass(frozen=True)
@@ -28,9 +42,9 @@ class DenseLayer:
     bias_from_data: bool = False  # the bias starts at the logit of the mean training pixel, else 0
 
     def __post_init__(self) -> None:
-        _at_least("n_units", self.n_units, 1)
+        check_integer("n_units", self.n_units, 1)
         _one_of("activation", self.activation, ("relu", "sigmoid", "linear"))
-        _finite_at_least("initial_range", self.initial_range, 0.0)
+        _at_least("initial_range", self.initial_range, 0.0)
         if self.bias_from_data and self.activation != "sigmoid":
             raise ValueError(
                 "bias_from_data: a logit is the bias of a sigmoid, "
@@ -48,10 +62,10 @@ class MaxoutLayer:
     initial_range: float  # weights start as U(-range, range), biases at 0
 
     def __post_init__(self) -> None:
-        _at_least("n_units", self.n_units, 1)
-        _between("n_pieces", self.n_pieces, 1, 255)
-        _probability("include_probability", self.include_probability)
-        _finite_at_least("initial_range", self.initial_range, 0.0)
+        check_integer("n_units", self.n_units, 1)
+        check_integer("n_pieces", self.n_pieces, 1, 256)
+        check_probability("include_probability", self.include_probability)
+        _at_least("initial_range", self.initial_range, 0.0)
 
 
 @dataclass(frozen=True)
@@ -90,34 +104,35 @@ class Recipe:
     def __post_init__(self) -> None:
         if not self.name or not self.name.replace("-", "").replace("_", "").isalnum():
             raise ValueError(
-                f"name: expected letters, digits, '-' and '_' (it names a folder), got {self.name!r}"
+                f"name: expected letters, digits, '-' and '_' (a folder's name), got {self.name!r}"
             )
         if not self.dataset:
             raise ValueError("dataset: expected a name or a path, got an empty string")
         for field in ("n_latent", "batch_size", "n_epochs", "evaluate_every", "k", "n_samples"):
-            _at_least(field, getattr(self, field), 1)
-        _at_least("momentum_epochs", self.momentum_epochs, 1)
+            check_integer(field, getattr(self, field), 1)
+        check_integer("momentum_epochs", self.momentum_epochs, 1)
         _one_of("latent", self.latent, ("uniform", "normal"))
         _one_of("cost", self.cost, ("non_saturating", "saturating"))
         _one_of("schedule", self.schedule, ("simultaneous", "alternating"))
         if not self.generator:
             raise ValueError("generator: expected at least one layer, got none")
-        _probability("output_include_probability", self.output_include_probability)
-        _finite_at_least("output_initial_range", self.output_initial_range, 0.0)
-        _positive("learning_rate", self.learning_rate)
-        _finite_at_least("learning_rate_decay", self.learning_rate_decay, 1.0)
-        _finite_at_least("learning_rate_floor", self.learning_rate_floor, 0.0)
+        check_probability("output_include_probability", self.output_include_probability)
+        _at_least("output_initial_range", self.output_initial_range, 0.0)
+        check_positive("learning_rate", self.learning_rate)
+        _at_least("learning_rate_decay", self.learning_rate_decay, 1.0)
+        _at_least("learning_rate_floor", self.learning_rate_floor, 0.0)
         for field in ("momentum_first", "momentum_last"):
             value = getattr(self, field)
+            check_number(field, value)
             if not 0.0 <= value < 1.0:
                 raise ValueError(f"{field}: expected a number in [0, 1), got {value}")
         if self.max_norm is not None:
-            _positive("max_norm", self.max_norm)
+            check_positive("max_norm", self.max_norm)
         elif self.max_norm_before_training:
-            raise ValueError("max_norm_before_training: there is no limit to apply, max_norm is None")
+            raise ValueError("max_norm_before_training: expected a max_norm to apply, got None")
         if self.schedule == "simultaneous" and self.k != 1:
             raise ValueError(f"k: the simultaneous schedule knows only k = 1, got {self.k}")
-        _between("seed", self.seed, 0, 2**63 - 1)
+        check_integer("seed", self.seed, 0, 2**63 - 1)
 
     @property
     def n_features(self) -> int:
@@ -130,7 +145,7 @@ class Recipe:
         Source: pylearn2's ``ExponentialDecay`` as the released recipes set it (decay 1.000004, an
         update being a batch, minimum 1e-6).
         """
-        _at_least("update", update, 0)
+        check_integer("update", update, 0)
         if update * math.log(self.learning_rate_decay) > 700.0:  # decay^update overflows a float64
             return self.learning_rate_floor
         rate = self.learning_rate / self.learning_rate_decay**update
@@ -142,7 +157,7 @@ class Recipe:
         Source: pylearn2's ``MomentumAdjustor`` as the released recipes set it (start 1, saturate
         250, final .7): m = .5 + .2 min(1, (e - 1) / 249).
         """
-        _at_least("epoch", epoch, 1)
+        check_integer("epoch", epoch, 1)
         if self.momentum_epochs == 1:
             return self.momentum_last
         progress = min(1.0, (epoch - 1) / (self.momentum_epochs - 1))
@@ -237,34 +252,3 @@ def from_toml(text: str) -> Recipe:
     from fastgan.recipe_files import recipe_from_toml
 
     return recipe_from_toml(text)
-
-
-def _at_least(field: str, value: int, least: int) -> None:
-    if value < least:
-        raise ValueError(f"{field}: expected a whole number of at least {least}, got {value}")
-
-
-def _between(field: str, value: int, least: int, most: int) -> None:
-    if not least <= value <= most:
-        raise ValueError(f"{field}: expected a whole number from {least} to {most}, got {value}")
-
-
-def _one_of(field: str, value: str, allowed: tuple[str, ...]) -> None:
-    if value not in allowed:
-        choices = ", ".join(repr(choice) for choice in allowed)
-        raise ValueError(f"{field}: expected one of {choices}, got {value!r}")
-
-
-def _positive(field: str, value: float) -> None:
-    if not (value > 0.0 and math.isfinite(value)):
-        raise ValueError(f"{field}: expected a positive finite number, got {value}")
-
-
-def _finite_at_least(field: str, value: float, least: float) -> None:
-    if not (value >= least and math.isfinite(value)):
-        raise ValueError(f"{field}: expected a finite number of at least {least}, got {value}")
-
-
-def _probability(field: str, value: float) -> None:
-    if not 0.0 < value <= 1.0:
-        raise ValueError(f"{field}: expected a probability in (0, 1], got {value}")

@@ -66,9 +66,9 @@ def apply_max_norm(module: nn.Module, max_norm: float) -> None:
 class AutogradStep:
     """A training step through autograd, for any pair of modules.
 
-    ``simultaneous``: one forward pass with the old parameters; the FAKE pass (z, masks) is shared by
-    D's fake term and G's cost, and then both nets move. ``alternating``: every batch moves D; every
-    k-th one then moves G with fresh z, against the D just moved (Algorithm 1).
+    ``simultaneous``: one forward pass with the old parameters; the FAKE pass (z, masks) is shared
+    by D's fake term and G's cost, and then both nets move. ``alternating``: every batch moves D;
+    every k-th one then moves G with fresh z, against the D just moved (Algorithm 1).
 
     Parameters
     ----------
@@ -117,7 +117,10 @@ class AutogradStep:
         self.epoch = 1
         self._generator_parameters = _trainable(generator, "generator")
         self._discriminator_parameters = _trainable(discriminator, "discriminator")
-        parameters = [*self._generator_parameters.values(), *self._discriminator_parameters.values()]
+        parameters = [
+            *self._generator_parameters.values(),
+            *self._discriminator_parameters.values(),
+        ]
         devices = {parameter.device for parameter in parameters}
         if len(devices) > 1:
             names = ", ".join(sorted(str(device) for device in devices))
@@ -173,9 +176,7 @@ class AutogradStep:
         self._move_discriminator(_gradients(of_discriminator, self._discriminator_parameters))
         if (self.update + 1) % self.recipe.k == 0:
             fresh = self.generator(self._latent(n_rows, Passage.GENERATOR))
-            of_generator = generator_cost(
-                self._logits(fresh, Passage.GENERATOR), self.recipe.cost
-            )
+            of_generator = generator_cost(self._logits(fresh, Passage.GENERATOR), self.recipe.cost)
             self._move_generator(_gradients(of_generator, self._generator_parameters))
         return _costs(of_discriminator, of_generator, real_logits, fake_logits)
 
@@ -203,7 +204,8 @@ class AutogradStep:
                 f"discriminator: expected logits of shape ({n_rows},) or ({n_rows}, 1), "
                 f"got {tuple(logits.shape)}"
             )
-        return logits.reshape(n_rows)
+        flat: Tensor = logits.reshape(n_rows)
+        return flat
 
     def _move_discriminator(self, gradients: dict[str, Tensor]) -> None:
         self._move(self._discriminator_parameters, self._discriminator_velocity, gradients)
@@ -212,7 +214,10 @@ class AutogradStep:
         self._move(self._generator_parameters, self._generator_velocity, gradients)
 
     def _move(
-        self, parameters: dict[str, nn.Parameter], velocity: dict[str, Tensor], gradients: dict[str, Tensor]
+        self,
+        parameters: dict[str, nn.Parameter],
+        velocity: dict[str, Tensor],
+        gradients: dict[str, Tensor],
     ) -> None:
         learning_rate = self.recipe.learning_rate_at(self.update)
         momentum = self.recipe.momentum_at(self.epoch)
@@ -316,9 +321,7 @@ def make_step(
         the data and neither ``dataset`` nor ``image_mean`` is given.
     """
     if step == "fused":
-        raise ValueError(
-            "step: the fused step is not in this version; 'autograd' (or 'auto') trains the same way"
-        )
+        raise ValueError("step: the fused step is not in this version; take 'autograd' or 'auto'")
     if step not in ("auto", "autograd"):
         raise ValueError(f"step: expected one of auto, fused, autograd, got {step!r}")
     key = recipe.seed if seed is None else seed
@@ -327,8 +330,8 @@ def make_step(
             image_mean = dataset.train.to(torch.float64).mean(dim=0)
         if image_mean is None and any(layer.bias_from_data for layer in recipe.generator):
             raise ValueError(
-                f"image_mean: the recipe {recipe.name!r} takes the generator's output bias from the "
-                "mean of the training images: give dataset= or image_mean="
+                f"image_mean: the recipe {recipe.name!r} takes the generator's output bias from "
+                "the mean of the training images: give dataset= or image_mean="
             )
         generator = Generator(recipe, image_mean, seed=key, impl=impl)
     if discriminator is None:

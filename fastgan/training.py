@@ -336,8 +336,8 @@ def _restore(step: AutogradStep, checkpoint: Checkpoint, run: Run, data_digest: 
     there = (checkpoint.n_threads, checkpoint.torch_version)
     if here != there:
         logger.warning(
-            "resume: saved with %d threads and torch %s, resumed with %d and %s: products may round "
-            "otherwise, so the weights will not be those of an uninterrupted run bit for bit",
+            "resume: saved with %d threads and torch %s, resumed with %d and %s: products may "
+            "round otherwise, so the bits will not be those of an uninterrupted run",
             *there,
             *here,
         )
@@ -347,14 +347,15 @@ def _digest(images: Tensor) -> str:
     """Return 128 bits of BLAKE2b of the training images."""
     content = images.detach().cpu().contiguous().numpy()
     digest = hashlib.blake2b(repr((content.shape, content.dtype.str)).encode(), digest_size=16)
-    digest.update(content)
+    digest.update(content.data)
     return digest.hexdigest()
 
 
 def _how_to_resume(run: Run, epoch: int, recipe: Recipe) -> str:
     return (
         f"stopped in epoch {epoch} of {recipe.n_epochs}; the state is saved in {run.folder}. "
-        f"To go on: fastgan train --resume {run.folder}, or fastgan.training.resume({str(run.folder)!r})"
+        f"To go on: fastgan train --resume {run.folder}, "
+        f"or fastgan.training.resume({str(run.folder)!r})"
     )
 
 
