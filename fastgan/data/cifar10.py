@@ -84,7 +84,7 @@ def download(folder: Path) -> tuple[Path, ...]:
         aside = folder / f"{name}.{os.getpid()}.part"
         data.tofile(aside)
         aside.replace(folder / name)
-    archive.unlink()
+    archive.unlink(missing_ok=True)  # another process may have been here too
     return tuple(folder / name for name in BATCHES)
 
 

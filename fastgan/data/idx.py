@@ -115,14 +115,14 @@ def _read(
         n_present = file_bytes - n_header_bytes
         what = "cut short" if n_present < n_bytes else "too long"
         raise ValueError(f"{path}: expected {promised}, got {n_present:,}: the file is {what}")
-    data = np.empty(n_bytes, np.uint8)
-    view = data.data
-    n_read = 0
-    while n_read < n_bytes:
-        n_new = stream.readinto(view[n_read : n_read + _CHUNK_BYTES])
-        if not n_new:
-            raise ValueError(f"{path}: expected {promised}, got {n_read:,}: the file is cut short")
-        n_read += n_new
+    data = bytearray()  # grows with what is there, not with what was promised
+    while len(data) < n_bytes:
+        chunk = stream.read(min(_CHUNK_BYTES, n_bytes - len(data)))
+        if not chunk:
+            raise ValueError(
+                f"{path}: expected {promised}, got {len(data):,}: the file is cut short"
+            )
+        data += chunk
     if stream.read(1):  # also reaches the gzip trailer, so that its checksum is tested
         raise ValueError(f"{path}: expected {promised}, got more: the file is too long")
-    return data.reshape(shape)
+    return np.frombuffer(data, np.uint8).reshape(shape)

@@ -148,7 +148,7 @@ def _known_name(name_or_path: str | os.PathLike[str]) -> str | None:
 
 def _as_path(name_or_path: str | os.PathLike[str]) -> Path:
     path = Path(name_or_path).expanduser()
-    if path.exists():
+    if path.exists() and name_or_path != "":  # Path("") is the current folder
         return path
     if isinstance(name_or_path, str) and not path.suffix and len(path.parts) <= 1:
         close = difflib.get_close_matches(name_or_path.lower(), DATASET_NAMES, 1)
