@@ -1,0 +1,120 @@
+"""What the command line prints: tables of results and of what is here."""
+
+from __future__ import annotations
+
+import math
+import platform
+from collections.abc import Sequence
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.table import Table
+
+import fastgan
+from fastgan import backends
+from fastgan.evaluation import Evaluation
+
+
+def results(evaluation: Evaluation) -> Table:
+    """Set an evaluation beside the published rows of its data set, if it has any."""
+    column = evaluation.comparable_to
+    table = Table(
+        title=f"Parzen-window log-likelihood, {evaluation.dataset}, nats", title_justify="left"
+    )
+    table.add_column("model")
+    table.add_column("mean ± standard error", justify="right")
+    table.add_column("source")
+    for row in evaluation.references:
+        score = row.score(column) if column else None
+        table.add_row(row.model, str(score), row.source)
+    if evaluation.references:
+        table.add_section()
+    both = f"{evaluation.mean:.1f} ± {evaluation.standard_error:.1f}"
+    source = (
+        f"this model; sigma {evaluation.sigma:.4g}, {evaluation.n_samples:,} samples, "
+        f"{evaluation.n_test:,} test images"
+    )
+    table.add_row("[bold]fastgan[/]", f"[bold]{both}[/]", source)
+    return table
+
+
+def errors(evaluation: Evaluation) -> str:
+    """Say in a line what the two standard errors are over."""
+    text = f"± {evaluation.standard_error:.2f} over test images"
+    if evaluation.sample_standard_error is not None:
+        text += (
+            f", ± {evaluation.sample_standard_error:.2f} over model samples "
+            f"(jackknife, {evaluation.n_blocks} blocks)"
+        )
+    return f"{text}; validation {evaluation.validation_log_likelihood:.2f} nats."
+
+
+def nearest(
+    name: str, samples: Sequence[float], test: Sequence[float], n_copies: int, n_test_copies: int
+) -> Table:
+    """Compare distances to the nearest training image: of samples, and of test images."""
+    table = Table(title=f"Distance to the nearest training image, {name}", title_justify="left")
+    table.add_column("")
+    for heading in ("least", "1 %", "10 %", "median", "90 %", "copies"):
+        table.add_column(heading, justify="right")
+    for label, distances, copies in (
+        ("samples", samples, n_copies),
+        ("test images", test, n_test_copies),
+    ):
+        quantiles = torch.quantile(
+            torch.as_tensor(distances, dtype=torch.float64),
+            torch.tensor([0.0, 0.01, 0.1, 0.5, 0.9], dtype=torch.float64),
+        )
+        table.add_row(label, *(f"{value:.3f}" for value in quantiles.tolist()), str(copies))
+    return table
+
+
+def environment(data: Sequence[tuple[str, str]], cache: Path) -> Table:
+    """Say what is here: versions, SIMD levels, threads, devices, data."""
+    levels = ", ".join(backends.simd_levels())
+    devices = ["cpu"]
+    if torch.cuda.is_available():
+        devices += [
+            f"cuda:{number} {torch.cuda.get_device_name(number)}"
+            for number in range(torch.cuda.device_count())
+        ]
+    rows: list[tuple[str, Any]] = [
+        ("fastgan", fastgan.__version__),
+        ("python", f"{platform.python_version()} on {platform.system()} {platform.machine()}"),
+        ("torch", torch.__version__),
+        ("numpy", installed("numpy")),
+        ("triton", installed("triton")),
+        ("SIMD level", f"{backends.simd_level()} (of {levels}; FASTGAN_SIMD_LEVEL forces one)"),
+        ("threads", f"{torch.get_num_threads()} (--threads, or torch.set_num_threads)"),
+        ("devices", "\n".join(devices)),
+        *((f"data: {name}", where) for name, where in data),
+        ("cache", cache),
+    ]
+    table = Table(show_header=False, box=None, pad_edge=False)
+    table.add_column(style="bold")
+    table.add_column(overflow="fold")
+    for name, value in rows:
+        table.add_row(name, str(value))
+    return table
+
+
+def installed(package: str) -> str:
+    """Return a package's version, or say that it is not installed, without importing it."""
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "not installed"
+
+
+def duration(seconds: float) -> str:
+    """Return a time as ``1 h 02 min``, ``2 min 05 s`` or ``3.1 s``."""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(math.floor(seconds), 60)
+    return (
+        f"{minutes} min {rest:02d} s"
+        if minutes < 60
+        else f"{minutes // 60} h {minutes % 60:02d} min"
+    )
