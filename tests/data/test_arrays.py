@@ -95,6 +95,22 @@ def test_floats_outside_the_unit_interval(tmp_path):
     assert dataset.to_pixels(dataset.test).unique().tolist() == [1.0]
 
 
+def test_floats_below_zero_alone(tmp_path):
+    array = np.linspace(-0.5, 0.5, 16, dtype=np.float32).reshape(4, 4)
+    dataset = load_dataset(save(tmp_path / "a.npy", array))
+    assert dataset.pixel_range == (-0.5, dataset.train.max().item())
+
+
+@pytest.mark.parametrize(("n_images", "n_held_out"), [(3, 1), (9, 1), (19, 1), (20, 2), (29, 2)])
+def test_tenths(tmp_path, n_images, n_held_out):
+    array = np.arange(n_images, dtype=np.uint8)[:, None]
+    dataset = load_dataset(save(tmp_path / "a.npy", array))
+    got = [(rows * 255).round().ravel().tolist() for rows in (dataset.validation, dataset.test)]
+    numbers = list(range(n_images))
+    assert got == [numbers[-2 * n_held_out : -n_held_out], numbers[-n_held_out:]]
+    assert len(dataset.train) == n_images - 2 * n_held_out
+
+
 def test_constant_images_outside_the_unit_interval(tmp_path):
     refused(
         save(tmp_path / "a.npy", np.full((5, 2, 2), 3.0)),
