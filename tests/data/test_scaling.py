@@ -56,7 +56,7 @@ def test_one_pixel_off_is_divided():
     assert contrast_normalized(image).double().norm().item() == pytest.approx(55.0, rel=1e-7)
 
 
-def test_same_bits_for_any_thread_count():
+def test_same_bits_for_any_thread_count_and_chunk():
     images = NUMBERS.integers(0, 256, (700, 3072), np.uint8)
     before = torch.get_num_threads()
     try:
