@@ -1,5 +1,83 @@
+from typing import Any
+
+from numpy.typing import NDArray
+
 __version__: str
 
 def simd_level() -> str: ...
 def simd_levels() -> list[str]: ...
 def force_simd_level(name: str) -> None: ...
+def parzen_log_sums(
+    queries: NDArray[Any],
+    samples: NDArray[Any],
+    sigmas: NDArray[Any],
+    block_size: int,
+    precision: str,
+    n_threads: int,
+    out: NDArray[Any],
+) -> str: ...
+def nearest_neighbors(
+    queries: NDArray[Any],
+    data: NDArray[Any],
+    exclude_self: bool,
+    n_threads: int,
+    squared_distances: NDArray[Any],
+    indices: NDArray[Any],
+) -> None: ...
+def philox_words(
+    out: NDArray[Any], seed: int, step: int, stream: int, first: int, n_threads: int
+) -> None: ...
+def philox_uniform(
+    out: NDArray[Any], seed: int, step: int, stream: int, first: int, n_threads: int
+) -> None: ...
+def philox_normal(
+    out: NDArray[Any], seed: int, step: int, stream: int, first: int, n_threads: int
+) -> None: ...
+def philox_permutation(
+    out: NDArray[Any], seed: int, step: int, stream: int, n_threads: int
+) -> None: ...
+def dropout(
+    input: NDArray[Any],
+    output: NDArray[Any],
+    include_probability: float,
+    seed: int,
+    step: int,
+    stream: int,
+    first: int,
+    n_threads: int,
+) -> None: ...
+def maxout_forward(
+    products: NDArray[Any],
+    bias: NDArray[Any],
+    values: NDArray[Any],
+    winner: NDArray[Any],
+    n_pieces: int,
+    include_probability: float,
+    seed: int,
+    step: int,
+    stream: int,
+    first: int,
+    n_threads: int,
+) -> None: ...
+def maxout_backward(
+    gradient: NDArray[Any],
+    winner: NDArray[Any],
+    delta: NDArray[Any],
+    bias_gradient: NDArray[Any],
+    n_pieces: int,
+    include_probability: float,
+    seed: int,
+    step: int,
+    stream: int,
+    first: int,
+    n_threads: int,
+) -> None: ...
+def momentum_sgd(
+    weight: NDArray[Any],
+    velocity: NDArray[Any],
+    gradient: NDArray[Any],
+    lr: float,
+    momentum: float,
+    max_norm: float,
+    n_threads: int,
+) -> None: ...

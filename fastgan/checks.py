@@ -40,7 +40,7 @@ def check_matrix(name: str, value: Any, rows: str, columns: str) -> None:
 
 
 def check_shape(name: str, value: Any, expected: tuple[int, ...], named: str) -> None:
-    """Raise ``ValueError`` unless ``value`` has the ``expected`` shape; ``named`` says it in words."""
+    """Raise ``ValueError`` unless ``value`` has the ``expected`` shape, ``named`` in words."""
     if tuple(value.shape) != expected:
         raise ValueError(
             f"{name}: expected shape {named} = {expected}, got shape {tuple(value.shape)}"

@@ -45,14 +45,12 @@ def as_tensor(value: int | Tensor, device: torch.device) -> Tensor:
     return torch.tensor(int(value), dtype=torch.int64, device=device)
 
 
-def as_key(seed: Tensor, step: Tensor) -> tuple[int, int]:
-    """Return the numbers of seed and step; a step that 32 bits do not hold raises ``ValueError``."""
-    step_number = int(step.item())
+def as_key(seed: int | Tensor, step: int | Tensor) -> tuple[int, int]:
+    """Return seed and step as numbers; a step beyond 32 bits raises ``ValueError``."""
+    step_number = int(step)
     if not 0 <= step_number <= UINT32_MAX:
-        raise ValueError(
-            f"step: expected an integer from 0 to {UINT32_MAX}, got {step_number}"
-        )
-    return int(seed.item()), step_number
+        raise ValueError(f"step: expected an integer from 0 to {UINT32_MAX}, got {step_number}")
+    return int(seed), step_number
 
 
 def check_span(first_row: int, n_rows: int, n_columns: int) -> None:

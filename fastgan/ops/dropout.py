@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import torch
 from torch import Tensor
 
-from fastgan import backends
+from fastgan import _core, backends
 from fastgan.checks import check_floating, check_probability
-from fastgan.ops._draw import check_draw, check_span
+from fastgan.ops._draw import as_key, as_tensor, check_draw, check_span
+from fastgan.ops._registry import array, register
 from fastgan.reference.dropout import dropout as reference_dropout
 
 
@@ -68,7 +72,55 @@ def dropout(
     check_draw(seed, step, stream, first_row, input.device)
     n_rows = input.shape[0]
     check_span(first_row, n_rows, input.shape[1:].numel())
-    backends.resolve_impl("dropout", impl, input.device)
+    chosen = backends.resolve_impl("dropout", impl, input.device)
     if include_probability == 1:
         return input
-    return reference_dropout(input, include_probability, seed, step, stream, first_row)
+    if chosen == "reference":
+        return reference_dropout(input, include_probability, seed, step, stream, first_row)
+    seed, step = as_tensor(seed, input.device), as_tensor(step, input.device)
+    result: Tensor = dropout_op(input, include_probability, seed, step, stream, first_row)
+    return result
+
+
+def _cpu(
+    input: Tensor,
+    include_probability: float,
+    seed: Tensor,
+    step: Tensor,
+    stream: int,
+    first_row: int,
+) -> Tensor:
+    output = torch.empty(input.shape, dtype=input.dtype)
+    _core.dropout(
+        array(input).reshape(-1),
+        output.numpy().reshape(-1),
+        include_probability,
+        *as_key(seed, step),
+        stream,
+        first_row * input.shape[1:].numel(),
+        torch.get_num_threads(),
+    )
+    return output
+
+
+def _fake(input: Tensor, *_: Any) -> Tensor:
+    return torch.empty(input.shape, dtype=input.dtype, device=input.device)
+
+
+def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+    ctx.draw = inputs[1:]
+
+
+def _backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+    # A product with the same mask, so the op is its own backward pass (and that one's, and so on).
+    return dropout_op(gradient, *ctx.draw), None, None, None, None, None
+
+
+dropout_op = register(
+    "dropout(Tensor input, float include_probability, Tensor seed, Tensor step, int stream, "
+    "SymInt first_row) -> Tensor",
+    cpu=_cpu,
+    fake=_fake,
+    backward=_backward,
+    setup_context=_setup_context,
+)

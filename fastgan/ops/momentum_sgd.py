@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
-from fastgan import backends
+from fastgan import _core, backends
 from fastgan.checks import (
     check_contiguous,
     check_floating,
@@ -16,6 +18,7 @@ from fastgan.checks import (
     check_scalar,
     check_shape,
 )
+from fastgan.ops._registry import array, register
 from fastgan.reference.momentum_sgd import momentum_sgd as reference_momentum_sgd
 
 
@@ -82,5 +85,56 @@ def momentum_sgd(
                 "weight: expected 2 dimensions (n_rows, n_features) with max_norm, "
                 f"got shape {tuple(weight.shape)}"
             )
-    backends.resolve_impl("momentum_sgd", impl, weight.device)
-    reference_momentum_sgd(weight, velocity, gradient, lr, momentum, max_norm)
+    chosen = backends.resolve_impl("momentum_sgd", impl, weight.device)
+    if chosen == "reference":
+        reference_momentum_sgd(weight, velocity, gradient, lr, momentum, max_norm)
+        return
+    with torch.no_grad():
+        momentum_sgd_op(weight, velocity, gradient, _tensor(lr), _tensor(momentum), max_norm)
+
+
+def _tensor(number: float | Tensor) -> Tensor:
+    if isinstance(number, Tensor):
+        return number
+    return torch.tensor(float(number), dtype=torch.float64)
+
+
+def _cpu(
+    weight: Tensor,
+    velocity: Tensor,
+    gradient: Tensor,
+    lr: Tensor,
+    momentum: Tensor,
+    max_norm: float | None,
+) -> None:
+    # a vector (biases) is one row
+    n_rows = weight.shape[0] if weight.ndim == 2 else 1
+    shape = (n_rows, weight.numel() // n_rows if n_rows else 0)
+    numbers = lr.item(), momentum.item()
+    for name, number in zip(("lr", "momentum"), numbers, strict=True):
+        check_number(name, number)
+    for name, tensor in (("weight", weight), ("velocity", velocity)):
+        check_contiguous(name, tensor)  # array() would copy, and the update be lost
+    _core.momentum_sgd(
+        array(weight).reshape(shape),
+        array(velocity).reshape(shape),
+        array(gradient).reshape(shape),
+        *numbers,
+        math.inf if max_norm is None else max_norm,
+        torch.get_num_threads(),
+    )
+    for tensor in (weight, velocity):
+        if not tensor.is_inference():  # autograd is to notice a saved tensor that was overwritten
+            torch.autograd.graph.increment_version(tensor)
+
+
+def _fake(*_: object) -> None:
+    return None
+
+
+momentum_sgd_op = register(
+    "momentum_sgd(Tensor(a!) weight, Tensor(b!) velocity, Tensor gradient, Tensor lr, "
+    "Tensor momentum, float? max_norm) -> ()",
+    cpu=_cpu,
+    fake=_fake,
+)

@@ -11,15 +11,15 @@ Source: Salmon, Moraes, Dror, Shaw, *Parallel Random Numbers: As Easy as 1, 2, 3
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from fastgan import backends
+from fastgan import _core, backends
 from fastgan.checks import FLOATING, check_integer
-from fastgan.ops._draw import check_draw, check_span
+from fastgan.ops._draw import as_key, check_draw, check_span
 from fastgan.reference import philox as reference
 
 CPU = torch.device("cpu")
@@ -65,8 +65,9 @@ def uniform(
         If an argument is out of its range or of the wrong kind.
     """
     device = _check(shape, seed, step, stream, first_row, dtype)
-    backends.resolve_impl("uniform", impl, device)
-    return reference.uniform(shape, seed, step, stream, first_row=first_row, dtype=dtype)
+    if backends.resolve_impl("uniform", impl, device) == "reference":
+        return reference.uniform(shape, seed, step, stream, first_row=first_row, dtype=dtype)
+    return _fill(_core.philox_uniform, shape, seed, step, stream, first_row, dtype)
 
 
 def normal(
@@ -88,8 +89,9 @@ def normal(
     Parameters, result and errors are those of :func:`uniform`.
     """
     device = _check(shape, seed, step, stream, first_row, dtype)
-    backends.resolve_impl("normal", impl, device)
-    return reference.normal(shape, seed, step, stream, first_row=first_row, dtype=dtype)
+    if backends.resolve_impl("normal", impl, device) == "reference":
+        return reference.normal(shape, seed, step, stream, first_row=first_row, dtype=dtype)
+    return _fill(_core.philox_normal, shape, seed, step, stream, first_row, dtype)
 
 
 def permutation(
@@ -113,8 +115,26 @@ def permutation(
     """
     check_integer("n", n, 0)
     device = _check((n, 2), seed, step, stream, 0, torch.float32)
-    backends.resolve_impl("permutation", impl, device)
-    return reference.permutation(n, seed, step, stream)
+    if backends.resolve_impl("permutation", impl, device) == "reference":
+        return reference.permutation(n, seed, step, stream)
+    out = torch.empty(n, dtype=torch.int64)
+    _core.philox_permutation(out.numpy(), *as_key(seed, step), stream, torch.get_num_threads())
+    return out
+
+
+def _fill(
+    kernel: Callable[..., None],
+    shape: Sequence[int],
+    seed: int | Tensor,
+    step: int | Tensor,
+    stream: int,
+    first_row: int,
+    dtype: torch.dtype,
+) -> Tensor:
+    out = torch.empty(tuple(shape), dtype=dtype)
+    first = first_row * math.prod(shape[1:])
+    kernel(out.view(-1).numpy(), *as_key(seed, step), stream, first, torch.get_num_threads())
+    return out
 
 
 def _check(
@@ -122,9 +142,7 @@ def _check(
 ) -> torch.device:
     """Raise unless the arguments are right; return the device of the result."""
     if not isinstance(shape, Sequence) or len(shape) == 0:
-        raise ValueError(
-            f"shape: expected (n_rows,) or (n_rows, n_columns), got {shape!r}"
-        )
+        raise ValueError(f"shape: expected (n_rows,) or (n_rows, n_columns), got {shape!r}")
     for size in shape:
         check_integer("shape", size, 0)
     if dtype not in FLOATING:

@@ -89,7 +89,8 @@ def normal(
     """Return standard normal numbers by Box and Muller's transform of the words of each pair.
 
     Elements ``2p`` and ``2p + 1`` are ``r cos(2 pi u2)`` and ``r sin(2 pi u2)`` with
-    ``r = sqrt(-2 ln u1)``, ``u1 = ((w[2p] >> 8) + 1) * 2**-24``, ``u2 = (w[2p + 1] >> 8) * 2**-24``.
+    ``r = sqrt(-2 ln u1)``, ``u1 = ((w[2p] >> 8) + 1) * 2**-24`` and
+    ``u2 = (w[2p + 1] >> 8) * 2**-24``.
     Computed in float64, then rounded to ``dtype``.
     """
     first, n = _span(shape, first_row)
@@ -104,7 +105,7 @@ def normal(
 
 
 def permutation(n: int, seed: int | Tensor, step: int | Tensor, stream: int) -> Tensor:
-    """Return the stable order of ``n`` unsigned 64-bit words (low ``w[2i]``, high ``w[2i + 1]``)."""
+    """Return the stable order of ``n`` unsigned 64-bit keys (low ``w[2i]``, high ``w[2i + 1]``)."""
     drawn = words(0, 2 * n, seed, step, stream).reshape(-1, 2)
     # An unsigned order is the signed order with the highest bit turned over.
     key = (drawn[:, 1] << 32 | drawn[:, 0]) ^ torch.iinfo(torch.int64).min
@@ -119,7 +120,7 @@ def keep(
     step: int | Tensor,
     stream: int,
 ) -> Tensor:
-    """Return the dropout mask of elements ``first`` to ``first + n - 1``: bool (n,), True is kept."""
+    """Return which of elements ``first`` to ``first + n - 1`` are kept: bool (n,)."""
     return words(first, n, seed, step, stream) < threshold(include_probability)
 
 

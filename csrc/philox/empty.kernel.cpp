@@ -1,1 +1,0 @@
-namespace fastgan::FASTGAN_LEVEL {}
