@@ -6,7 +6,6 @@ standard error; 130 interrupted. Anything else is a fault of ours and keeps its 
 
 from __future__ import annotations
 
-import dis
 import logging
 import sys
 from pathlib import Path
@@ -14,9 +13,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
-from typer.core import TyperGroup
 
 from fastgan import __version__
+from fastgan.mistakes import MistakesGroup, tell
 
 if TYPE_CHECKING:  # imported where they are used: `fastgan --help` answers at once
     from fastgan.data import Dataset
@@ -45,52 +44,14 @@ StopOnCollapse = Annotated[
 ]
 
 
-class _Group(TyperGroup):
-    """Tells a user's mistake in a line, exit code 2; lets our own faults through."""
-
-    def invoke(self, ctx: Any) -> Any:
-        try:
-            return super().invoke(ctx)
-        except KeyboardInterrupt as error:
-            _tell(str(error) or "interrupted")
-            raise typer.Exit(130) from None
-        except (OSError, ValueError, TypeError, ImportError) as error:
-            if not is_users_mistake(error):
-                raise
-            _tell(f"error: {error}")
-            raise typer.Exit(2) from None
-
-
-def is_users_mistake(error: BaseException) -> bool:
-    """Say whether an error is about what the user gave.
-
-    Files that are not there, cannot be written or do not fit on the disk are, and so is what a
-    ``raise`` statement of this package refused. The same exceptions from anywhere else are faults.
-    """
-    if isinstance(error, OSError):
-        return not isinstance(error, BrokenPipeError)
-    trace = error.__traceback__
-    while trace is not None and trace.tb_next is not None:
-        trace = trace.tb_next
-    if trace is None:
-        return False
-    code = trace.tb_frame.f_code.co_code
-    ours = trace.tb_frame.f_globals.get("__name__", "").split(".")[0] == "fastgan"
-    return ours and dis.opname[code[trace.tb_lasti]] == "RAISE_VARARGS"
-
-
-def _tell(text: str) -> None:
-    Console(stderr=True, highlight=False, soft_wrap=True).print(text, markup=False)
-
-
 def _print(*items: Any) -> None:
-    console = Console(highlight=False, soft_wrap=not sys.stdout.isatty())
+    console = Console(highlight=False)
     for item in items:
         console.print(item)
 
 
 app = typer.Typer(
-    cls=_Group,
+    cls=MistakesGroup,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
@@ -339,35 +300,21 @@ def neighbors(
     threads: Threads = None,
 ) -> None:
     """Are samples memorised training images? Exact distances, test images for comparison."""
-    import torch
-
     from fastgan import tables
-    from fastgan.estimators import NeighborIndex
+    from fastgan.memorisation import check_memorisation
     from fastgan.reproduce import sample_of
 
     _set_up(threads, True)
+    n_queries = n_samples or 1000
     if run.is_dir():
         opened, dataset = _run_and_dataset(run, data, folder)
-        drawn = sample_of(opened, n_samples or 1000, seed)
+        drawn: Any = sample_of(opened, n_queries, seed)
     else:
-        array = _read_samples(run)
         if data is None:
             raise ValueError("data: expected the data set that the samples are of (--data)")
-        dataset = _dataset(data, folder)
-        drawn = torch.from_numpy(array[:n_samples].astype("float32"))
-    index = NeighborIndex(dataset.train, impl=impl)
-    of_samples, numbers = index.query(drawn)
-    of_test, _ = index.query(dataset.test[: len(drawn)])
-    n_copies, n_test_copies = (int((d == 0).sum()) for d in (of_samples, of_test))
-    distances = [d[:, 0].sqrt().tolist() for d in (of_samples, of_test)]
-    _print(tables.nearest(dataset.name, *distances, n_copies, n_test_copies))
-    least = int(of_samples[:, 0].argmin())
-    _print(
-        f"Nearest of all: sample {least} and training image {int(numbers[least, 0])}, "
-        f"distance {distances[0][least]:.4f}."
-    )
-    if n_copies:
-        _print(f"{n_copies} of {len(drawn)} samples are training images, number for number.")
+        drawn, dataset = _read_samples(run), _dataset(data, folder)
+    found = check_memorisation(drawn, dataset, n_queries=n_queries, impl=impl)
+    _print(tables.nearest(found), *tables.copies(found))
 
 
 @app.command(epilog="Example: `fastgan figures runs/digits/seed-0`")
@@ -379,14 +326,13 @@ def figures(
     threads: Threads = None,
 ) -> None:
     """Draw a run's pictures (samples, Figures 2 and 3, curves) and write its report."""
-    from fastgan.report import write_report
-    from fastgan.reproduce import draw_figures
+    from fastgan.reproduce import draw_figures, report_on
 
     _set_up(threads, True)
     opened, dataset = _run_and_dataset(run, data, folder)
     for path in draw_figures(opened, dataset, impl=impl):
         _print(str(path))
-    _print(f"report: {write_report(opened.folder, dataset=dataset)}")
+    _print(f"report: {report_on(opened, dataset)}")
 
 
 @app.command(epilog="Examples: `fastgan reproduce`, `fastgan reproduce mnist --epochs 20 --seed 0`")
@@ -447,7 +393,7 @@ def reproduce(
         f"report: {done.report}",
     )
     if done.collapsed:
-        _tell("warning: this run was reported as collapsed; another seed may do better")
+        tell("warning: this run was reported as collapsed; another seed may do better")
         raise typer.Exit(1)
 
 

@@ -21,12 +21,15 @@ from fastgan.data import Dataset, load_dataset
 from fastgan.evaluation import Evaluation, evaluate
 from fastgan.figures import curves, figure_2, figure_3, sample_grid
 from fastgan.files import write_atomically
+from fastgan.memorisation import check_memorisation
 from fastgan.recipes import Recipe
-from fastgan.report import write_report
+from fastgan.report import FIGURE_2, FIGURE_3, MEMORISATION, write_report
 from fastgan.runs import Run, holds_run
 from fastgan.training import TrainingOptions, train
 
 N_FIGURE_SAMPLES = 100
+N_MEMORISATION_SAMPLES = 1_000
+REPRODUCTION = "reproduction.json"  # in the run's folder: the seeds that were set aside
 
 
 @dataclass(frozen=True)
@@ -145,12 +148,11 @@ def reproduce(
     )
     write_atomically(run.evaluation_path, evaluation.to_json().encode())
     record = {"lost_seeds": [asdict(seed) for seed in lost], "collapsed": collapsed}
-    write_atomically(
-        run.folder / "reproduction.json", (json.dumps(record, indent=2) + "\n").encode()
-    )
-    say("drawing the figures")
+    content = json.dumps(record, indent=2) + "\n"
+    write_atomically(run.folder / REPRODUCTION, content.encode())
+    say("measuring distances to training images, drawing the figures")
     draw_figures(run, dataset, impl=options.impl)
-    report = write_report(run.folder, dataset=dataset)
+    report = report_on(run, dataset)
     return Reproduction(
         run=run,
         evaluation=evaluation,
@@ -165,20 +167,35 @@ def reproduce(
 def draw_figures(run: Run, dataset: Dataset, *, impl: str = "auto") -> list[Path]:
     """Draw a run's pictures into its folder ``figures`` and return their paths.
 
-    ``samples.png``, ``figure-2.png`` (samples and nearest training images), ``figure-3.png`` (lines
-    in z) and ``curves.png``. The samples are those of the run's evaluation: the same seed.
+    ``samples.png``, ``figure_2.png`` (samples and nearest training images), ``figure_3.png`` (lines
+    in z) and ``curves.png``; ``memorisation.json`` beside them holds distances to the nearest
+    training images. The samples are those of the run's evaluation: the same seed.
     """
     folder = run.figures_folder
     folder.mkdir(parents=True, exist_ok=True)
-    samples = sample_of(run, N_FIGURE_SAMPLES)
-    paths = [
-        folder / name for name in ("samples.png", "figure-2.png", "figure-3.png", "curves.png")
-    ]
-    sample_grid(samples, dataset, paths[0])
+    samples = sample_of(run, N_MEMORISATION_SAMPLES)
+    paths = [folder / name for name in ("samples.png", FIGURE_2, FIGURE_3, "curves.png")]
+    sample_grid(samples[:N_FIGURE_SAMPLES], dataset, paths[0])
     figure_2(samples, dataset, paths[1], impl=impl)
     figure_3(run.generator, dataset, paths[2], run.recipe.seed)
     curves([*run.metrics, *run.warnings], paths[3])
+    found = check_memorisation(samples, dataset, impl=impl)
+    write_atomically(run.folder / MEMORISATION, found.to_json().encode())
     return paths
+
+
+def report_on(run: Run, dataset: Dataset) -> Path:
+    """Write a run's report, with the seeds that were set aside before it."""
+    path = run.folder / REPRODUCTION
+    notes: list[str] = []
+    if path.is_file():
+        record = json.loads(path.read_text(encoding="utf-8"))
+        notes = [
+            f"Seed {lost['seed']} was tried before and set aside at epoch {lost['epoch']}: "
+            f"{lost['message']}."
+            for lost in record["lost_seeds"]
+        ]
+    return write_report(run, notes=notes, source=dataset.source)
 
 
 def sample_of(run: Run, n_samples: int, seed: int | None = None) -> Tensor:
