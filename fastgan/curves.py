@@ -7,7 +7,6 @@ state.
 from __future__ import annotations
 
 import io
-import json
 import math
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -15,16 +14,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from fastgan.collapse import COLLAPSE_DEVIATION, is_collapsed
 from fastgan.files import write_atomically
+from fastgan.runs import read_metrics
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 Metrics = Sequence[Mapping[str, Any]]
-
-# The collapse watch: at an epoch's end the samples' standard deviation over z, mean over pixels.
-COLLAPSE_DEVIATION = 0.02
 
 
 @dataclass(frozen=True)
@@ -68,31 +66,6 @@ THEMES = {
 _PIXELS_AN_INCH = 200  # two screen pixels a point on a page of 100 points an inch
 _SIGMA = "\N{GREEK SMALL LETTER SIGMA}"
 _PANEL = (4.6, 3.1)  # inches
-
-
-def read_metrics(path: str | os.PathLike[str]) -> list[dict[str, Any]]:
-    """Read ``metrics.jsonl``: one object a line; a torn last line is left out.
-
-    Raises
-    ------
-    ValueError
-        If another line is not a JSON object; it names the line.
-    """
-    lines = Path(path).read_text(encoding="utf-8").split("\n")
-    rows: list[dict[str, Any]] = []
-    for number, line in enumerate(lines, start=1):
-        if not line.strip():
-            continue
-        try:
-            row = json.loads(line)
-        except ValueError as error:
-            if number == len(lines):  # no newline after it: a writer was interrupted
-                break
-            raise ValueError(f"{path}: line {number} is not JSON: {error}") from error
-        if not isinstance(row, dict):
-            raise ValueError(f"{path}: line {number}: expected an object, got {row!r}")
-        rows.append(row)
-    return rows
 
 
 def curves(
@@ -167,7 +140,7 @@ def sigma_curve(
 def _prepared(
     metrics: Metrics | str | os.PathLike[str], theme: str
 ) -> tuple[list[Mapping[str, Any]], _Theme]:
-    found = read_metrics(metrics) if isinstance(metrics, (str, os.PathLike)) else metrics
+    found = read_metrics(Path(metrics)) if isinstance(metrics, (str, os.PathLike)) else metrics
     rows = list(found)
     if not any("epoch" in row and "warning" not in row for row in rows):
         raise ValueError("metrics: expected at least one epoch, got none")
@@ -268,6 +241,15 @@ def _level(axes: Axes, value: float, text: str, colours: _Theme, colour: str | N
     )
 
 
+def _warned(rows: Metrics, kind: str) -> list[int]:
+    """Return the epochs of a warning: it is told once, and a collapse may last."""
+    told = [int(row["epoch"]) for row in rows if row.get("warning") == kind]
+    if kind != "collapse":
+        return told
+    lasting = [int(row["epoch"]) for row in rows if "sample_deviation" in row and is_collapsed(row)]
+    return told + lasting
+
+
 def _spans(epochs: Iterable[int]) -> list[tuple[int, int]]:
     """Join successive epochs to (first, last)."""
     spans: list[tuple[int, int]] = []
@@ -283,9 +265,12 @@ def _finish(axes: Axes, rows: Metrics, colours: _Theme, *, legend: bool = True) 
     """Mark warnings, name the axis of epochs, and write the legend."""
     from matplotlib.ticker import MaxNLocator
 
-    for kind, colour in (("collapse", colours.warning), ("saturated", colours.saturated)):
-        warned = [int(row["epoch"]) for row in rows if row.get("warning") == kind]
-        for number, (first, last) in enumerate(_spans(warned)):
+    for kind, words, colour in (
+        ("collapse", "collapsed", colours.warning),
+        ("saturated", "D saturated", colours.saturated),
+        ("diverged", "diverged", colours.muted),
+    ):
+        for number, (first, last) in enumerate(_spans(_warned(rows, kind))):
             axes.axvspan(
                 first - 0.5,
                 last + 0.5,
@@ -293,11 +278,11 @@ def _finish(axes: Axes, rows: Metrics, colours: _Theme, *, legend: bool = True) 
                 alpha=0.13,
                 lw=0,
                 zorder=0.5,
-                label=f"{kind} reported" if number == 0 else None,
+                label=words if number == 0 else None,
             )
     epochs, _ = _series(rows, "epoch")
     axes.set_xlim(min(epochs) - 0.5, max(epochs) + 0.5)
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=7))
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6, steps=[1, 2, 5, 10]))
     axes.grid(False, axis="x")
     axes.set_xlabel("epoch", fontsize=8.5)
     if legend:
@@ -335,6 +320,8 @@ def _draw_probabilities(figure: Any, rows: Metrics, colours: _Theme) -> None:
 
 
 def _draw_likelihood(figure: Any, rows: Metrics, colours: _Theme) -> None:
+    from matplotlib.ticker import MaxNLocator
+
     upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
     _heading(upper, "Validation log-likelihood", "nats, Parzen window", colours)
     epochs, values = _series(rows, "validation_log_likelihood")
@@ -355,6 +342,7 @@ def _draw_likelihood(figure: Any, rows: Metrics, colours: _Theme) -> None:
         upper.text(0.5, 0.5, "not evaluated", transform=upper.transAxes, ha="center")
     _line(lower, rows, "sigma", "", colours.muted)
     lower.margins(y=0.3)
+    lower.yaxis.set_major_locator(MaxNLocator(nbins=3))
     lower.set_ylabel(_SIGMA, rotation=0, labelpad=8, fontsize=10)
     _finish(upper, rows, colours, legend=False)
     _finish(lower, rows, colours, legend=False)

@@ -19,7 +19,7 @@ from PIL import Image, PngImagePlugin
 from torch import Tensor, nn
 
 from fastgan import ops
-from fastgan.curves import curve_pictures, curves, read_metrics, sigma_curve
+from fastgan.curves import curve_pictures, curves, sigma_curve
 from fastgan.data import Dataset
 from fastgan.files import write_atomically
 from fastgan.streams import Kind, stream
@@ -32,7 +32,6 @@ __all__ = [
     "curves",
     "figure_2",
     "figure_3",
-    "read_metrics",
     "sample_grid",
     "sigma_curve",
 ]
