@@ -63,9 +63,9 @@ THEMES = {
     ),
 }
 
-_PIXELS_AN_INCH = 200  # two screen pixels a point on a page of 100 points an inch
+_PIXELS_AN_INCH = 220  # two screen pixels a point where a panel is 460 points wide
 _SIGMA = "\N{GREEK SMALL LETTER SIGMA}"
-_PANEL = (4.6, 3.1)  # inches
+_PANEL = (4.2, 2.9)  # inches
 
 
 def curves(
@@ -228,17 +228,25 @@ def _line(axes: Axes, rows: Metrics, field: str, label: str, colour: str, **styl
 
 
 def _level(axes: Axes, value: float, text: str, colours: _Theme, colour: str | None = None) -> None:
-    """Draw a labelled level across the panel, the words at its left end, just above it."""
+    """Draw a labelled level across the panel, the words at the end where curves keep away."""
+    right = _clearance(axes, value, slice(-1, None)) > _clearance(axes, value, slice(0, 1))
     axes.axhline(value, color=colour or colours.muted, lw=1.0, ls=(0, (4, 3)), zorder=1.5)
     axes.annotate(
         text,
-        (0.0, value),
+        (1.0 if right else 0.0, value),
         xycoords=("axes fraction", "data"),
-        xytext=(4, 3),
+        xytext=(-4 if right else 4, 3),
         textcoords="offset points",
+        ha="right" if right else "left",
         fontsize=8,
         color=colour or colours.muted,
     )
+
+
+def _clearance(axes: Axes, value: float, end: slice) -> float:
+    """Return how far the curves are from a level at one end of the panel."""
+    ends = [float(y) for line in axes.lines for y in list(line.get_ydata())[end]]  # type: ignore[arg-type]
+    return min((abs(y - value) for y in ends if math.isfinite(y)), default=0.0)
 
 
 def _warned(rows: Metrics, kind: str) -> list[int]:
@@ -327,17 +335,18 @@ def _draw_likelihood(figure: Any, rows: Metrics, colours: _Theme) -> None:
     epochs, values = _series(rows, "validation_log_likelihood")
     if epochs:
         _line(upper, rows, "validation_log_likelihood", "", colours.likelihood)
+        rising = len(values) < 2 or values[-1] >= values[-2]
         upper.annotate(
-            f"{values[-1]:.0f}",
+            f"{values[-1]:.0f}".replace("-", "\N{MINUS SIGN}"),
             (epochs[-1], values[-1]),
-            xytext=(-2, 6),
+            xytext=(-1, 6 if rising else -14),
             textcoords="offset points",
             ha="right",
             fontsize=9.5,
             fontweight="bold",
             color=colours.likelihood,
         )
-        upper.margins(y=0.18)
+        upper.margins(y=0.22)
     else:
         upper.text(0.5, 0.5, "not evaluated", transform=upper.transAxes, ha="center")
     _line(lower, rows, "sigma", "", colours.muted)

@@ -41,7 +41,8 @@ FIGURE_2_SAMPLES = 5  # a row; the sixth column is the nearest training image of
 FRAME = (255, 255, 0)  # "yellow (1, 1, 0)": the released show_samples_*_paper.py
 _BACKGROUND = (43, 44, 48)  # a dark mat: images that are black or white at the rim both end on it
 _NOT_FINITE = (255, 0, 255)
-_CELL = 112  # an image is enlarged to about this many screen pixels: 56 points on a 2x screen
+_CELL = 168  # an image is enlarged to about this many screen pixels: 84 points on a 2x screen
+_GRID_CELL = 84  # and in a grid of many samples
 
 Array = NDArray[Any] | Tensor
 
@@ -67,7 +68,7 @@ def sample_grid(
     n_columns : int, optional
         About the square root of the number of samples if left out.
     scale : int, optional
-        Screen pixels an image pixel; enough for cells of about 112 if left out.
+        Screen pixels an image pixel; enough for cells of about 84 if left out.
 
     Returns
     -------
@@ -78,7 +79,7 @@ def sample_grid(
     ValueError
         If there are no samples, the shape does not fit the data set, or an option is below 1.
     """
-    cells = _cells(samples, dataset, scale)
+    cells = _cells(samples, dataset, scale, _GRID_CELL)
     if n_columns is None:
         n_columns = max(1, round(len(cells) ** 0.5))
     if n_columns < 1:
@@ -109,7 +110,7 @@ def figure_2(
     path : str or os.PathLike
         The PNG file; its folder must exist.
     scale : int, optional
-        Screen pixels an image pixel; enough for cells of about 112 if left out.
+        Screen pixels an image pixel; enough for cells of about 168 if left out.
     impl : {"auto", "reference", "native", "triton"}
 
     Returns
@@ -237,11 +238,13 @@ def _rows(samples: Array, dataset: Dataset) -> Tensor:
     return rows.cpu()
 
 
-def _cells(samples: Array, dataset: Dataset, scale: int | None) -> NDArray[np.uint8]:
+def _cells(
+    samples: Array, dataset: Dataset, scale: int | None, size: int = _CELL
+) -> NDArray[np.uint8]:
     """Return enlarged images, uint8 of shape (n, scale * height, scale * width, 3)."""
     rows = _rows(samples, dataset)
     if scale is None:
-        scale = max(1, round(_CELL / max(dataset.image_shape[:2])))
+        scale = max(1, round(size / max(dataset.image_shape[:2])))
     if scale < 1:
         raise ValueError(f"scale: expected at least 1, got {scale}")
     finite = torch.isfinite(rows)

@@ -124,8 +124,6 @@ def _facts(run: Run, records: Sequence[dict[str, Any]]) -> str:
         facts.append(("epochs", f"{records[-1]['epoch']} of {recipe.n_epochs}"))
         if isinstance(records[-1].get("seconds"), (int, float)):
             facts.append(("training", parts.duration(records[-1]["seconds"])))
-    facts.append(("schedule", recipe.schedule))
-    facts.append(("cost of G", recipe.cost.replace("_", "-")))
     facts.append(("status", run.status))
     return "".join(f"<li>{escape(name)} <b>{escape(value)}</b></li>" for name, value in facts)
 
@@ -162,11 +160,7 @@ def _warnings(
     if not items:
         lead = "The collapse watch found nothing: no collapse, no saturation."
         return parts.note("plain" if notes else "good", lead, list(notes))
-    lead = (
-        "The collapse watch reported this once."
-        if len(items) == 1
-        else f"The collapse watch reported {len(items)} things."
-    )
+    lead = f"{len(items)} warning{'s' if len(items) > 1 else ''} of the collapse watch."
     return parts.note("bad", lead, [*items, *notes])
 
 
