@@ -1,3 +1,4 @@
+from collections.abc import Callable
 from typing import Any
 
 from numpy.typing import NDArray
@@ -24,6 +25,8 @@ def nearest_neighbors(
     squared_distances: NDArray[Any],
     indices: NDArray[Any],
 ) -> None: ...
+def run_tasks(n_tasks: int, n_threads: int, task: Callable[[int], object]) -> None: ...
+def philox_block(out: NDArray[Any], seed: int, step: int, stream: int, block: int) -> None: ...
 def philox_words(
     out: NDArray[Any], seed: int, step: int, stream: int, first: int, n_threads: int
 ) -> None: ...

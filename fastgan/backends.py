@@ -78,3 +78,20 @@ def resolve_impl(operation: str, impl: str, device: torch.device) -> str:
     if impl == "triton":
         raise ValueError(f"impl: this version has no Triton kernel for {operation}")
     return impl
+
+
+def resolve_strategy(operation: str, strategy: str) -> str:
+    """Return the strategy in force: ``dense``, as this version has no pruned engine.
+
+    Raises
+    ------
+    ValueError
+        If ``strategy`` is unknown, or ``pruned`` is asked for.
+    """
+    if strategy not in STRATEGIES:
+        raise ValueError(f"strategy: expected one of {', '.join(STRATEGIES)}, got {strategy!r}")
+    if strategy == "pruned":
+        raise ValueError(
+            f"strategy: this version has no pruned engine for {operation}; expected auto or dense"
+        )
+    return "dense"

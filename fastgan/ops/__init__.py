@@ -8,10 +8,15 @@ from fastgan.ops import philox
 from fastgan.ops.dropout import dropout
 from fastgan.ops.maxout_linear import maxout_linear
 from fastgan.ops.momentum_sgd import momentum_sgd
+from fastgan.ops.neighbors import nearest_neighbors
+from fastgan.ops.parzen import parzen_log_likelihood, parzen_log_sums
 
 __all__ = [
     "dropout",
     "maxout_linear",
     "momentum_sgd",
+    "nearest_neighbors",
+    "parzen_log_likelihood",
+    "parzen_log_sums",
     "philox",
 ]

@@ -141,7 +141,9 @@ def _check(
     shape: Any, seed: Any, step: Any, stream: Any, first_row: Any, dtype: Any
 ) -> torch.device:
     """Raise unless the arguments are right; return the device of the result."""
-    if not isinstance(shape, Sequence) or len(shape) == 0:
+    if not isinstance(shape, Sequence):
+        raise TypeError(f"shape: expected a sequence of integers, got {shape!r}")
+    if len(shape) == 0:
         raise ValueError(f"shape: expected (n_rows,) or (n_rows, n_columns), got {shape!r}")
     for size in shape:
         check_integer("shape", size, 0)

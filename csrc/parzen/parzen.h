@@ -1,0 +1,46 @@
+// Gaussian Parzen sums: for each query, block of samples and sigma,
+//
+//     log sum_i exp(-|x - s_i|^2 / (2 sigma^2))
+//
+// streamed over tiles (never a matrix of n_queries x n_samples), right to float64 although most of
+// the work is float32. csrc/README.md has the reasoning; parzen.kernel.cpp the arithmetic.
+#pragma once
+
+#include <cstddef>
+
+#include "distances/points.h"
+#include "simd/dispatch.h"
+
+namespace fastgan {
+
+// The most, in nats, that rounding may move a result by: terms whose share of the sum could move it
+// by more, all together, are scored again in float64.
+inline constexpr double kParzenBudgetNats = 1e-5;
+
+struct ParzenTask {
+  Points queries, samples;
+  const double* centre;  // (n_features)
+  const double* sigmas;  // (n_sigmas)
+  std::size_t n_sigmas;
+  std::size_t first_query, last_query;
+  std::size_t first_sample, last_sample;
+  std::size_t n_samples;  // of the whole sum, for the threshold of rescoring
+  // log_sums[sigma * sigma_stride + query - first_query]
+  double* log_sums;
+  std::size_t sigma_stride;
+};
+
+// Return how many pairs were scored again in float64.
+FASTGAN_DECLARE_KERNEL(std::size_t, parzen_task_float32, (const ParzenTask& task))
+FASTGAN_DECLARE_KERNEL(std::size_t, parzen_task_float64, (const ParzenTask& task))
+
+enum class Precision { automatic, float32, float64 };
+
+// log_sums: (n_blocks, n_sigmas, n_queries) with n_blocks = ceil(n_samples / block_size). Returns
+// the precision of the products. The bits of the result depend on the inputs, block_size, precision
+// and SIMD level alone: not on n_threads and not on which queries come together.
+Precision parzen_log_sums(const Points& queries, const Points& samples, const double* sigmas,
+                          std::size_t n_sigmas, std::size_t block_size, Precision precision,
+                          std::size_t n_threads, double* log_sums);
+
+}  // namespace fastgan

@@ -1,0 +1,337 @@
+// One register of numbers, for whichever level this file is compiled for. Only what the kernels
+// need; every operation rounds as IEEE says (no contraction, no reassociation), so what a kernel
+// promises about rounding holds at every level.
+#pragma once
+
+#include <algorithm>
+#include <bit>
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <functional>
+#include <type_traits>
+
+#if defined(FASTGAN_LEVEL_avx2) || defined(FASTGAN_LEVEL_avx512) || \
+    defined(FASTGAN_LEVEL_avx512_vnni)
+#include <immintrin.h>
+#endif
+
+#if defined(FASTGAN_LEVEL_avx512) || defined(FASTGAN_LEVEL_avx512_vnni)
+#define FASTGAN_VECTOR_512 1
+#elif defined(FASTGAN_LEVEL_avx2)
+#define FASTGAN_VECTOR_256 1
+#endif
+
+#if defined(_MSC_VER)
+#define FASTGAN_INLINE __forceinline
+#else
+#define FASTGAN_INLINE inline __attribute__((always_inline))
+#endif
+
+namespace fastgan::FASTGAN_LEVEL {
+
+template <class T>
+struct Vector;
+
+#if defined(FASTGAN_VECTOR_512)
+
+template <>
+struct Vector<float> {
+  static constexpr std::size_t width = 16;
+  __m512 v;
+  static FASTGAN_INLINE Vector load(const float* p) { return {_mm512_loadu_ps(p)}; }
+  static FASTGAN_INLINE Vector broadcast(float x) { return {_mm512_set1_ps(x)}; }
+  FASTGAN_INLINE void store(float* p) const { _mm512_storeu_ps(p, v); }
+  friend FASTGAN_INLINE Vector operator+(Vector a, Vector b) { return {_mm512_add_ps(a.v, b.v)}; }
+  friend FASTGAN_INLINE Vector operator-(Vector a, Vector b) { return {_mm512_sub_ps(a.v, b.v)}; }
+  friend FASTGAN_INLINE Vector operator*(Vector a, Vector b) { return {_mm512_mul_ps(a.v, b.v)}; }
+};
+FASTGAN_INLINE Vector<float> multiply_add(Vector<float> a, Vector<float> b, Vector<float> c) {
+  return {_mm512_fmadd_ps(a.v, b.v, c.v)};
+}
+FASTGAN_INLINE Vector<float> minimum(Vector<float> a, Vector<float> b) {
+  return {_mm512_min_ps(a.v, b.v)};
+}
+FASTGAN_INLINE Vector<float> maximum(Vector<float> a, Vector<float> b) {
+  return {_mm512_max_ps(a.v, b.v)};
+}
+// Bit i is set where a[i] <= b[i].
+FASTGAN_INLINE std::uint32_t less_equal(Vector<float> a, Vector<float> b) {
+  return _mm512_cmp_ps_mask(a.v, b.v, _CMP_LE_OQ);
+}
+FASTGAN_INLINE Vector<float> round_nearest(Vector<float> a) {
+  return {_mm512_roundscale_ps(a.v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC)};
+}
+// a * 2^n for integral n within the exponent's range.
+FASTGAN_INLINE Vector<float> scale_by_power_of_two(Vector<float> a, Vector<float> n) {
+  return {_mm512_scalef_ps(a.v, n.v)};
+}
+
+template <>
+struct Vector<double> {
+  static constexpr std::size_t width = 8;
+  __m512d v;
+  static FASTGAN_INLINE Vector load(const double* p) { return {_mm512_loadu_pd(p)}; }
+  static FASTGAN_INLINE Vector load(const float* p) {
+    return {_mm512_cvtps_pd(_mm256_loadu_ps(p))};
+  }
+  static FASTGAN_INLINE Vector broadcast(double x) { return {_mm512_set1_pd(x)}; }
+  FASTGAN_INLINE void store(double* p) const { _mm512_storeu_pd(p, v); }
+  friend FASTGAN_INLINE Vector operator+(Vector a, Vector b) { return {_mm512_add_pd(a.v, b.v)}; }
+  friend FASTGAN_INLINE Vector operator-(Vector a, Vector b) { return {_mm512_sub_pd(a.v, b.v)}; }
+  friend FASTGAN_INLINE Vector operator*(Vector a, Vector b) { return {_mm512_mul_pd(a.v, b.v)}; }
+};
+FASTGAN_INLINE Vector<double> multiply_add(Vector<double> a, Vector<double> b, Vector<double> c) {
+  return {_mm512_fmadd_pd(a.v, b.v, c.v)};
+}
+FASTGAN_INLINE Vector<double> minimum(Vector<double> a, Vector<double> b) {
+  return {_mm512_min_pd(a.v, b.v)};
+}
+FASTGAN_INLINE Vector<double> maximum(Vector<double> a, Vector<double> b) {
+  return {_mm512_max_pd(a.v, b.v)};
+}
+FASTGAN_INLINE std::uint32_t less_equal(Vector<double> a, Vector<double> b) {
+  return _mm512_cmp_pd_mask(a.v, b.v, _CMP_LE_OQ);
+}
+FASTGAN_INLINE Vector<double> round_nearest(Vector<double> a) {
+  return {_mm512_roundscale_pd(a.v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC)};
+}
+FASTGAN_INLINE Vector<double> scale_by_power_of_two(Vector<double> a, Vector<double> n) {
+  return {_mm512_scalef_pd(a.v, n.v)};
+}
+// The rounding error of the product p = a * a, exactly.
+FASTGAN_INLINE Vector<double> square_error(Vector<double> a, Vector<double> p) {
+  return {_mm512_fmsub_pd(a.v, a.v, p.v)};
+}
+
+#elif defined(FASTGAN_VECTOR_256)
+
+template <>
+struct Vector<float> {
+  static constexpr std::size_t width = 8;
+  __m256 v;
+  static FASTGAN_INLINE Vector load(const float* p) { return {_mm256_loadu_ps(p)}; }
+  static FASTGAN_INLINE Vector broadcast(float x) { return {_mm256_set1_ps(x)}; }
+  FASTGAN_INLINE void store(float* p) const { _mm256_storeu_ps(p, v); }
+  friend FASTGAN_INLINE Vector operator+(Vector a, Vector b) { return {_mm256_add_ps(a.v, b.v)}; }
+  friend FASTGAN_INLINE Vector operator-(Vector a, Vector b) { return {_mm256_sub_ps(a.v, b.v)}; }
+  friend FASTGAN_INLINE Vector operator*(Vector a, Vector b) { return {_mm256_mul_ps(a.v, b.v)}; }
+};
+FASTGAN_INLINE Vector<float> multiply_add(Vector<float> a, Vector<float> b, Vector<float> c) {
+  return {_mm256_fmadd_ps(a.v, b.v, c.v)};
+}
+FASTGAN_INLINE Vector<float> minimum(Vector<float> a, Vector<float> b) {
+  return {_mm256_min_ps(a.v, b.v)};
+}
+FASTGAN_INLINE Vector<float> maximum(Vector<float> a, Vector<float> b) {
+  return {_mm256_max_ps(a.v, b.v)};
+}
+FASTGAN_INLINE std::uint32_t less_equal(Vector<float> a, Vector<float> b) {
+  return static_cast<std::uint32_t>(_mm256_movemask_ps(_mm256_cmp_ps(a.v, b.v, _CMP_LE_OQ)));
+}
+FASTGAN_INLINE Vector<float> round_nearest(Vector<float> a) {
+  return {_mm256_round_ps(a.v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC)};
+}
+FASTGAN_INLINE Vector<float> scale_by_power_of_two(Vector<float> a, Vector<float> n) {
+  const __m256i exponent = _mm256_add_epi32(_mm256_cvtps_epi32(n.v), _mm256_set1_epi32(127));
+  return {_mm256_mul_ps(a.v, _mm256_castsi256_ps(_mm256_slli_epi32(exponent, 23)))};
+}
+
+template <>
+struct Vector<double> {
+  static constexpr std::size_t width = 4;
+  __m256d v;
+  static FASTGAN_INLINE Vector load(const double* p) { return {_mm256_loadu_pd(p)}; }
+  static FASTGAN_INLINE Vector load(const float* p) { return {_mm256_cvtps_pd(_mm_loadu_ps(p))}; }
+  static FASTGAN_INLINE Vector broadcast(double x) { return {_mm256_set1_pd(x)}; }
+  FASTGAN_INLINE void store(double* p) const { _mm256_storeu_pd(p, v); }
+  friend FASTGAN_INLINE Vector operator+(Vector a, Vector b) { return {_mm256_add_pd(a.v, b.v)}; }
+  friend FASTGAN_INLINE Vector operator-(Vector a, Vector b) { return {_mm256_sub_pd(a.v, b.v)}; }
+  friend FASTGAN_INLINE Vector operator*(Vector a, Vector b) { return {_mm256_mul_pd(a.v, b.v)}; }
+};
+FASTGAN_INLINE Vector<double> multiply_add(Vector<double> a, Vector<double> b, Vector<double> c) {
+  return {_mm256_fmadd_pd(a.v, b.v, c.v)};
+}
+FASTGAN_INLINE Vector<double> minimum(Vector<double> a, Vector<double> b) {
+  return {_mm256_min_pd(a.v, b.v)};
+}
+FASTGAN_INLINE Vector<double> maximum(Vector<double> a, Vector<double> b) {
+  return {_mm256_max_pd(a.v, b.v)};
+}
+FASTGAN_INLINE std::uint32_t less_equal(Vector<double> a, Vector<double> b) {
+  return static_cast<std::uint32_t>(_mm256_movemask_pd(_mm256_cmp_pd(a.v, b.v, _CMP_LE_OQ)));
+}
+FASTGAN_INLINE Vector<double> round_nearest(Vector<double> a) {
+  return {_mm256_round_pd(a.v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC)};
+}
+FASTGAN_INLINE Vector<double> scale_by_power_of_two(Vector<double> a, Vector<double> n) {
+  const __m256i exponent =
+      _mm256_add_epi64(_mm256_cvtepi32_epi64(_mm256_cvtpd_epi32(n.v)), _mm256_set1_epi64x(1023));
+  return {_mm256_mul_pd(a.v, _mm256_castsi256_pd(_mm256_slli_epi64(exponent, 52)))};
+}
+FASTGAN_INLINE Vector<double> square_error(Vector<double> a, Vector<double> p) {
+  return {_mm256_fmsub_pd(a.v, a.v, p.v)};
+}
+
+#else
+
+// The portable level: 16 bytes, as SSE2 and NEON have them. GCC and clang are told so by their
+// vector extension; other compilers get a short array and are trusted to see through it.
+template <class T>
+struct Vector {
+  static constexpr std::size_t width = 16 / sizeof(T);
+#if defined(__GNUC__) || defined(__clang__)
+  typedef T Register __attribute__((vector_size(16)));
+#else
+  struct Register {
+    T lanes[width];
+    T& operator[](std::size_t i) { return lanes[i]; }
+    const T& operator[](std::size_t i) const { return lanes[i]; }
+    friend Register operator+(Register a, Register b) { return apply(a, b, std::plus<T>()); }
+    friend Register operator-(Register a, Register b) { return apply(a, b, std::minus<T>()); }
+    friend Register operator*(Register a, Register b) { return apply(a, b, std::multiplies<T>()); }
+    template <class Operation>
+    static Register apply(Register a, Register b, Operation operation) {
+      for (std::size_t i = 0; i < width; ++i) a.lanes[i] = operation(a.lanes[i], b.lanes[i]);
+      return a;
+    }
+  };
+#endif
+  Register v;
+  template <class U>
+  static FASTGAN_INLINE Vector load(const U* p) {
+    Vector r;
+    for (std::size_t i = 0; i < width; ++i) r.v[i] = static_cast<T>(p[i]);
+    return r;
+  }
+  static FASTGAN_INLINE Vector load(const T* p) {
+    Vector r;
+    std::memcpy(&r.v, p, sizeof(r.v));
+    return r;
+  }
+  static FASTGAN_INLINE Vector broadcast(T x) {
+    Vector r;
+    for (std::size_t i = 0; i < width; ++i) r.v[i] = x;
+    return r;
+  }
+  FASTGAN_INLINE void store(T* p) const { std::memcpy(p, &v, sizeof(v)); }
+  friend FASTGAN_INLINE Vector operator+(Vector a, Vector b) { return {a.v + b.v}; }
+  friend FASTGAN_INLINE Vector operator-(Vector a, Vector b) { return {a.v - b.v}; }
+  friend FASTGAN_INLINE Vector operator*(Vector a, Vector b) { return {a.v * b.v}; }
+};
+template <class T>
+FASTGAN_INLINE Vector<T> multiply_add(Vector<T> a, Vector<T> b, Vector<T> c) {
+  return a * b + c;
+}
+template <class T>
+FASTGAN_INLINE Vector<T> minimum(Vector<T> a, Vector<T> b) {
+  for (std::size_t i = 0; i < a.width; ++i) a.v[i] = a.v[i] < b.v[i] ? a.v[i] : b.v[i];
+  return a;
+}
+template <class T>
+FASTGAN_INLINE Vector<T> maximum(Vector<T> a, Vector<T> b) {
+  for (std::size_t i = 0; i < a.width; ++i) a.v[i] = a.v[i] > b.v[i] ? a.v[i] : b.v[i];
+  return a;
+}
+template <class T>
+FASTGAN_INLINE std::uint32_t less_equal(Vector<T> a, Vector<T> b) {
+  std::uint32_t mask = 0;
+  for (std::size_t i = 0; i < a.width; ++i) {
+    mask |= static_cast<std::uint32_t>(a.v[i] <= b.v[i]) << i;
+  }
+  return mask;
+}
+// Adding and subtracting 1.5 x 2^(digits - 1) rounds to an integer, for numbers well below that.
+template <class T>
+FASTGAN_INLINE Vector<T> round_nearest(Vector<T> a) {
+  const auto magic = Vector<T>::broadcast(sizeof(T) == 4 ? T(12582912.0) : T(6755399441055744.0));
+  return (a + magic) - magic;
+}
+template <class T>
+FASTGAN_INLINE Vector<T> scale_by_power_of_two(Vector<T> a, Vector<T> n) {
+  using Bits = std::conditional_t<sizeof(T) == 4, std::int32_t, std::int64_t>;
+  constexpr int kMantissa = sizeof(T) == 4 ? 23 : 52;
+  constexpr Bits kBias = sizeof(T) == 4 ? 127 : 1023;
+  for (std::size_t i = 0; i < a.width; ++i) {
+    const Bits exponent = (static_cast<Bits>(n.v[i]) + kBias) << kMantissa;
+    a.v[i] *= std::bit_cast<T>(exponent);
+  }
+  return a;
+}
+// Dekker's product, as there is no fused multiply-add to rely on.
+FASTGAN_INLINE Vector<double> square_error(Vector<double> a, Vector<double> p) {
+  for (std::size_t i = 0; i < a.width; ++i) {
+    const double split = 134217729.0 * a.v[i];  // 2^27 + 1
+    const double high = split - (split - a.v[i]);
+    const double low = a.v[i] - high;
+    p.v[i] = ((high * high - p.v[i]) + 2.0 * high * low) + low * low;
+  }
+  return p;
+}
+
+#endif
+
+template <class T>
+FASTGAN_INLINE T reduce_add(Vector<T> a) {
+  T lanes[Vector<T>::width];
+  a.store(lanes);
+  for (std::size_t half = Vector<T>::width / 2; half > 0; half /= 2) {
+    for (std::size_t i = 0; i < half; ++i) lanes[i] += lanes[i + half];
+  }
+  return lanes[0];
+}
+
+template <class T>
+FASTGAN_INLINE T reduce_min(Vector<T> a) {
+  T lanes[Vector<T>::width];
+  a.store(lanes);
+  for (std::size_t half = Vector<T>::width / 2; half > 0; half /= 2) {
+    for (std::size_t i = 0; i < half; ++i) lanes[i] = std::min(lanes[i], lanes[i + half]);
+  }
+  return lanes[0];
+}
+
+// exp(x) for x <= 0: Cody and Waite's reduction by ln 2, then a Taylor polynomial. Below the
+// normal range the result is flushed to a number under 2^-126 (float) or 2^-1022 (double).
+FASTGAN_INLINE Vector<float> exp_nonpositive(Vector<float> x) {
+  using V = Vector<float>;
+  x = maximum(x, V::broadcast(-87.0f));
+  const V n = round_nearest(x * V::broadcast(1.44269504f));
+  V r = multiply_add(n, V::broadcast(-0.693359375f), x);
+  r = multiply_add(n, V::broadcast(2.12194440e-4f), r);
+  V p = V::broadcast(1.0f / 5040.0f);  // |r| <= .347: the next term is below 2^-24 / 10
+  p = multiply_add(p, r, V::broadcast(1.0f / 720.0f));
+  p = multiply_add(p, r, V::broadcast(1.0f / 120.0f));
+  p = multiply_add(p, r, V::broadcast(1.0f / 24.0f));
+  p = multiply_add(p, r, V::broadcast(1.0f / 6.0f));
+  p = multiply_add(p, r, V::broadcast(0.5f));
+  p = multiply_add(p, r, V::broadcast(1.0f));
+  p = multiply_add(p, r, V::broadcast(1.0f));
+  return scale_by_power_of_two(p, n);
+}
+
+FASTGAN_INLINE Vector<double> exp_nonpositive(Vector<double> x) {
+  using V = Vector<double>;
+  x = maximum(x, V::broadcast(-708.0));
+  const V n = round_nearest(x * V::broadcast(1.4426950408889634));
+  V r = multiply_add(n, V::broadcast(-6.93145751953125e-1), x);
+  r = multiply_add(n, V::broadcast(-1.42860682030941723212e-6), r);
+  V p = V::broadcast(1.0 / 6227020800.0);  // 1/13!; the next term is below 2^-60
+  p = multiply_add(p, r, V::broadcast(1.0 / 479001600.0));
+  p = multiply_add(p, r, V::broadcast(1.0 / 39916800.0));
+  p = multiply_add(p, r, V::broadcast(1.0 / 3628800.0));
+  p = multiply_add(p, r, V::broadcast(1.0 / 362880.0));
+  p = multiply_add(p, r, V::broadcast(1.0 / 40320.0));
+  p = multiply_add(p, r, V::broadcast(1.0 / 5040.0));
+  p = multiply_add(p, r, V::broadcast(1.0 / 720.0));
+  p = multiply_add(p, r, V::broadcast(1.0 / 120.0));
+  p = multiply_add(p, r, V::broadcast(1.0 / 24.0));
+  p = multiply_add(p, r, V::broadcast(1.0 / 6.0));
+  p = multiply_add(p, r, V::broadcast(0.5));
+  p = multiply_add(p, r, V::broadcast(1.0));
+  p = multiply_add(p, r, V::broadcast(1.0));
+  return scale_by_power_of_two(p, n);
+}
+
+}  // namespace fastgan::FASTGAN_LEVEL

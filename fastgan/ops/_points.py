@@ -1,0 +1,133 @@
+"""What distances are taken between: two matrices of one kind, one dtype and one number of features.
+
+NumPy arrays and torch tensors are both welcome, not mixed; an answer is of the kind that came.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from fastgan.checks import check_matrix, check_same_device, check_same_dtype, dtype_name
+
+DTYPES = (torch.uint8, torch.float32, torch.float64)
+_NUMPY_DTYPES = (np.dtype(np.uint8), np.dtype(np.float32), np.dtype(np.float64))
+_ELEMENTS_IN_CHECK = 1 << 22
+
+
+@dataclass(frozen=True)
+class Points:
+    """Two checked matrices, contiguous, as tensors; ``is_numpy`` says what the caller gave."""
+
+    queries: Tensor  # (n_queries, n_features)
+    others: Tensor  # (n_samples, n_features)
+    is_numpy: bool
+
+    def answer(self, value: Tensor) -> Any:
+        """Return a result as the kind of array that the caller gave."""
+        return value.numpy() if self.is_numpy else value
+
+
+def check_points(queries: Any, others: Any, name: str, rows: str) -> Points:
+    """Check two matrices of points and return them as contiguous tensors.
+
+    Parameters
+    ----------
+    queries : array or tensor of shape (n_queries, n_features)
+        uint8, float32 or float64. No query at all is fine.
+    others : array or tensor of shape (rows, n_features)
+        Of the same kind, dtype and device; at least one row and one feature.
+    name : str
+        What the second matrix is called in messages.
+    rows : str
+        What its rows are counted by in messages, as in ``n_samples``.
+
+    Raises
+    ------
+    TypeError
+        For anything but NumPy arrays or torch tensors of one of the dtypes, or a mixture.
+    ValueError
+        For wrong shapes, NaN or infinity, or a tensor that requires a gradient.
+    """
+    is_numpy = isinstance(queries, np.ndarray)
+    for label, value in (("queries", queries), (name, others)):
+        if not isinstance(value, np.ndarray | Tensor):
+            raise TypeError(
+                f"{label}: expected a NumPy array or a torch.Tensor, got {type(value).__name__}"
+            )
+        if isinstance(value, np.ndarray) != is_numpy:
+            expected = "NumPy array" if is_numpy else "torch.Tensor"
+            raise TypeError(f"{label}: expected a {expected} like queries, got {_kind(value)}")
+        if value.dtype not in (_NUMPY_DTYPES if is_numpy else DTYPES):
+            raise TypeError(
+                f"{label}: expected dtype uint8, float32 or float64, got {dtype_name(value)}"
+            )
+    check_same_dtype(name, others, "queries", queries)
+    check_matrix("queries", queries, "n_queries", "n_features")
+    check_matrix(name, others, rows, "n_features")
+    if others.shape[0] == 0 or others.shape[1] == 0:
+        raise ValueError(
+            f"{name}: expected at least 1 row and 1 feature, got shape {tuple(others.shape)}"
+        )
+    if queries.shape[1] != others.shape[1]:
+        raise ValueError(
+            f"queries: expected {others.shape[1]} features like {name}, "
+            f"got shape {tuple(queries.shape)}"
+        )
+    if not is_numpy:
+        check_same_device(name, others, "queries", queries)
+        for label, value in (("queries", queries), (name, others)):
+            if value.requires_grad:
+                raise ValueError(
+                    f"{label}: expected a tensor without gradient, as distances have none here; "
+                    "got one that requires it (pass it detached)"
+                )
+    points = Points(_as_tensor(queries), _as_tensor(others), is_numpy)
+    check_finite("queries", points.queries)
+    check_finite(name, points.others)
+    return points
+
+
+def check_finite(name: str, value: Tensor) -> None:
+    """Raise ``ValueError`` where a contiguous matrix of floats holds NaN or infinity."""
+    if not value.dtype.is_floating_point or value.numel() == 0:
+        return
+    n_rows = max(1, _ELEMENTS_IN_CHECK // value.shape[1])
+    for first in range(0, value.shape[0], n_rows):
+        rows = value[first : first + n_rows]
+        least, most = torch.aminmax(rows)  # both are NaN where any element is
+        if bool(torch.isfinite(least)) and bool(torch.isfinite(most)):
+            continue
+        row, column = (int(i) for i in torch.nonzero(~torch.isfinite(rows))[0])
+        raise ValueError(
+            f"{name}: expected finite numbers, "
+            f"got {rows[row, column].item()} in row {first + row}, column {column}"
+        )
+
+
+def _kind(value: Any) -> str:
+    return "a NumPy array" if isinstance(value, np.ndarray) else "a torch.Tensor"
+
+
+class _WritableView:
+    """The memory of a read-only array, presented as writable: torch takes no other, and no one
+    here writes to it.
+    """  # noqa: D205
+
+    def __init__(self, array: np.ndarray) -> None:
+        address, _ = array.__array_interface__["data"]
+        self.__array_interface__ = {**array.__array_interface__, "data": (address, False)}
+        self.owner = array  # keeps the memory alive
+
+
+def _as_tensor(value: Any) -> Tensor:
+    if isinstance(value, Tensor):
+        return value.contiguous()
+    array = np.ascontiguousarray(value)
+    if not array.flags.writeable and array.size:
+        array = np.asarray(_WritableView(array))
+    return torch.from_numpy(np.empty(array.shape, array.dtype) if array.size == 0 else array)

@@ -1,0 +1,118 @@
+"""Exact nearest neighbours by squared Euclidean distance."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from fastgan import _core, backends
+from fastgan.checks import check_integer
+from fastgan.ops._points import check_points
+from fastgan.reference.neighbors import nearest_neighbors as reference_nearest_neighbors
+
+_library = torch.library.Library("fastgan", "FRAGMENT")
+_library.define(
+    "nearest_neighbors(Tensor queries, Tensor data, SymInt k, bool exclude_self)"
+    " -> (Tensor squared_distances, Tensor indices)"
+)
+
+
+def _native(queries: Tensor, data: Tensor, k: int, exclude_self: bool) -> tuple[Tensor, Tensor]:
+    squared_distances, indices = _empty(queries, data, k, exclude_self)
+    _core.nearest_neighbors(
+        queries.numpy(),
+        data.numpy(),
+        exclude_self,
+        torch.get_num_threads(),
+        squared_distances.numpy(),
+        indices.numpy(),
+    )
+    return squared_distances, indices
+
+
+def _empty(queries: Tensor, data: Tensor, k: int, exclude_self: bool) -> tuple[Tensor, Tensor]:
+    shape = (queries.shape[0], k)
+    return (
+        queries.new_empty(shape, dtype=torch.float64),
+        queries.new_empty(shape, dtype=torch.int64),
+    )
+
+
+_library.impl("nearest_neighbors", _native, "CPU")
+torch.library.register_fake("fastgan::nearest_neighbors", _empty, lib=_library)
+
+
+def nearest_neighbors(
+    queries: Any,
+    data: Any,
+    k: int = 1,
+    *,
+    exclude_self: bool = False,
+    strategy: str = "auto",
+    impl: str = "auto",
+) -> tuple[Any, Any]:
+    """Return the k rows of ``data`` nearest to each query, exactly.
+
+    Parameters
+    ----------
+    queries : array or tensor of shape (n_queries, n_features), uint8, float32 or float64
+        uint8 means the numbers 0..255, never rescaled.
+    data : array or tensor of shape (n_rows, n_features)
+        NumPy or torch, dtype and device as ``queries``.
+    k : int
+        How many neighbours, at most the number of rows that can be one.
+    exclude_self : bool
+        ``queries`` are the rows of ``data``: row i is not counted as a neighbour of query i.
+    strategy : str
+        ``auto`` or ``dense``.
+    impl : str
+        ``auto``, ``reference`` or ``native``.
+
+    Returns
+    -------
+    squared_distances : float64 array or tensor of shape (n_queries, k)
+        Ascending, in squared units of the data: the real number ``sum (x - y)^2`` of the inputs as
+        given, rounded once to float64.
+    indices : int64 array or tensor of shape (n_queries, k)
+        Rows of ``data``; equal distances are ordered by the smaller index.
+
+    Raises
+    ------
+    TypeError
+        For kinds and dtypes that are not taken, or a mixture of them.
+    ValueError
+        For wrong shapes, NaN or infinity, k larger than the data, or an option that is unknown.
+
+    Notes
+    -----
+    The answer is unique, so it is the same for any number of threads and any grouping of queries
+    into calls. ``impl="reference"`` sums plainly in float64, so its distances may differ in the
+    last bits, and its order where two distances agree to ``4 n_features`` units of rounding.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> nearest_neighbors(np.array([[0.9]]), np.array([[0.0], [1.5], [3.0]]))
+    (array([[0.36]]), array([[1]]))
+    """
+    check_integer("k", k, 1)
+    backends.resolve_strategy("neighbors", strategy)
+    points = check_points(queries, data, "data", "n_rows")
+    n_rows = points.others.shape[0]
+    if exclude_self and points.queries.shape[0] != n_rows:
+        raise ValueError(
+            f"exclude_self: expected queries to be the {n_rows} rows of data, "
+            f"got {points.queries.shape[0]} queries"
+        )
+    most = n_rows - 1 if exclude_self else n_rows
+    if k > most:
+        raise ValueError(f"k: expected at most {most}, as data has {n_rows} rows, got {k}")
+    if backends.resolve_impl("neighbors", impl, points.queries.device) == "reference":
+        found = reference_nearest_neighbors(points.queries, points.others, int(k), exclude_self)
+    else:
+        found = torch.ops.fastgan.nearest_neighbors(
+            points.queries, points.others, int(k), bool(exclude_self)
+        )
+    return points.answer(found[0]), points.answer(found[1])

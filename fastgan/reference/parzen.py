@@ -1,0 +1,19 @@
+"""Gaussian Parzen sums by differences, in float64."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def parzen_log_sums(queries: Tensor, samples: Tensor, sigmas: Tensor, block_size: int) -> Tensor:
+    """Return log sum_{i in block} exp(-|x - s_i|^2 / (2 sigma^2)), (n_blocks, n_sigmas, n_queries)."""
+    samples = samples.double()
+    n_blocks = -(-samples.shape[0] // block_size)
+    log_sums = samples.new_empty((n_blocks, sigmas.shape[0], queries.shape[0]))
+    for q, x in enumerate(queries.double()):
+        squared_distances = ((x - samples) ** 2).sum(1)
+        exponents = -squared_distances / (2 * sigmas[:, None] ** 2)
+        for block, part in enumerate(exponents.split(block_size, 1)):
+            log_sums[block, :, q] = torch.logsumexp(part, 1)
+    return log_sums
