@@ -1,0 +1,1 @@
+"""Benchmarks: speed beside error, against what people use today. See README.md."""

@@ -1,0 +1,58 @@
+"""Dropout whose mask is a function of seed, step and position, against torch's stateful ones."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from benchmarks import harness
+from fastgan import ops
+from fastgan.reference.dropout import dropout as reference
+
+DRAW = {"seed": 0, "step": 0, "stream": 0}
+
+
+def by_rand(input: Tensor, include_probability: float) -> Tensor:
+    kept = torch.rand_like(input) < include_probability
+    return input * kept * (1.0 / include_probability)
+
+
+def comparisons(*, quick: bool, compile: bool = True) -> Iterator[harness.Comparison]:
+    sizes = [(10, 240, 0.5)] if quick else [(200, 784, 0.8), (200, 240, 0.5), (4096, 4096, 0.5)]
+    for n_rows, n_columns, include in sizes:
+        generator = torch.Generator().manual_seed(0)
+        input = torch.randn(n_rows, n_columns, generator=generator)
+        expected = reference(input.double(), include, 0, 0, 0)
+
+        def ours(x: Tensor = input, p: float = include) -> Tensor:
+            return ops.dropout(x, p, **DRAW)
+
+        def error(call: Callable[[], Tensor] = ours, expected: Tensor = expected) -> float:
+            return float((call().double() - expected).abs().max() / expected.abs().max())
+
+        contenders = [
+            harness.Contender("fastgan", ours, error),
+            harness.Contender("eager", lambda x=input, p=include: F.dropout(x, 1 - p)),
+            harness.Contender("eager, rand < p", lambda x=input, p=include: by_rand(x, p)),
+        ]
+        if compile:
+            compiled = torch.compile(by_rand)
+            call = lambda x=input, p=include, c=compiled: c(x, p)  # noqa: E731
+            contenders.append(harness.Contender("torch.compile", call))
+        yield harness.Comparison(
+            operation="dropout",
+            size=f"{n_rows} x {n_columns}, include {include}",
+            contenders=contenders,
+            bound=2 * torch.finfo(torch.float32).eps,  # one product and the rounding of 1 / p
+            error_unit="of the maximum",
+        )
+
+
+@pytest.mark.parametrize("name", ["fastgan", "eager"])
+def test_dropout(benchmark: Any, name: str) -> None:
+    harness.time_with_pytest(benchmark, next(comparisons(quick=True, compile=False)), name)

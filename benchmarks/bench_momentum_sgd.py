@@ -1,0 +1,83 @@
+"""The update with momentum and max-norm, against eager PyTorch, torch.compile and torch.optim."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from benchmarks import harness
+from fastgan import ops
+
+LR, MOMENTUM = 0.05, 0.6
+Update = Callable[[Tensor, Tensor, Tensor, float | None], None]
+
+
+def eager(weight: Tensor, velocity: Tensor, gradient: Tensor, max_norm: float | None) -> None:
+    velocity.mul_(MOMENTUM).add_(gradient, alpha=-LR)
+    weight.add_(velocity)
+    if max_norm is not None:
+        norm = torch.linalg.vector_norm(weight, dim=1, keepdim=True)
+        weight.mul_(norm.clamp(max=max_norm) / (1e-7 + norm))
+
+
+def ours(weight: Tensor, velocity: Tensor, gradient: Tensor, max_norm: float | None) -> None:
+    ops.momentum_sgd(weight, velocity, gradient, LR, MOMENTUM, max_norm)
+
+
+def comparisons(*, quick: bool, compile: bool = True) -> Iterator[harness.Comparison]:
+    sizes = [(80, 64)] if quick else [(1200, 784), (8000, 2304)]
+    for n_rows, n_columns in sizes:
+        for max_norm in (None, 1.9365):
+            generator = torch.Generator().manual_seed(0)
+            start = [torch.randn(n_rows, n_columns, generator=generator) for _ in range(3)]
+            wide = [t.double() for t in start]
+            eager(*wide, max_norm)
+
+            def against(
+                update: Update,
+                start: list[Tensor] = start,
+                wide: list[Tensor] = wide,
+                max_norm: float | None = max_norm,
+            ) -> Callable[[], float]:
+                def error() -> float:
+                    copies = [t.clone() for t in start]
+                    update(*copies, max_norm)
+                    return max(
+                        float((got.double() - right).abs().max() / right.abs().max())
+                        for got, right in zip(copies, wide, strict=True)
+                    )
+
+                return error
+
+            updates: dict[str, Update] = {"fastgan": ours, "eager": eager}
+            if compile:
+                updates["torch.compile"] = torch.compile(eager)
+            contenders = []
+            for name, update in updates.items():
+                # A small gradient and momentum below 1: the weights stay finite however often.
+                state = [t.clone() for t in start]
+                call = lambda u=update, s=state, c=max_norm: u(*s, c)  # noqa: E731
+                contenders.append(harness.Contender(name, call, against(update)))
+            if max_norm is None:
+                weight = torch.nn.Parameter(start[0].clone())
+                weight.grad = start[2].clone()
+                optimizer = torch.optim.SGD([weight], lr=LR, momentum=MOMENTUM, fused=True)
+                contenders.append(harness.Contender("torch.optim.SGD, fused", optimizer.step))
+            yield harness.Comparison(
+                operation="momentum_sgd",
+                size=f"{n_rows} x {n_columns}, "
+                + (f"max-norm {max_norm}" if max_norm else "no limit"),
+                contenders=contenders,
+                # twice eager PyTorch's own error, but never less than one rounding
+                bound=max(2 * against(eager)(), torch.finfo(torch.float32).eps),
+                error_unit="of the maximum",
+            )
+
+
+@pytest.mark.parametrize("name", ["fastgan", "eager"])
+def test_momentum_sgd(benchmark: Any, name: str) -> None:
+    harness.time_with_pytest(benchmark, next(comparisons(quick=True, compile=False)), name)

@@ -1,0 +1,311 @@
+"""The command line: what it leaves, what it prints, how it answers a user's mistakes."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from typer.testing import CliRunner
+
+import fastgan
+import fastgan.runs
+from fastgan import cli, mistakes, recipes
+from fastgan.data import load_dataset
+
+COMMANDS = ("info", "train", "sample", "evaluate", "neighbors", "figures", "reproduce")
+PNG = b"\x89PNG"
+
+
+@pytest.fixture(autouse=True)
+def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Run in an empty folder, without the data sets of this machine."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("FASTGAN_DATA", raising=False)
+    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setenv("NO_COLOR", "1")
+
+
+def tiny(path: Path, **changes: object) -> Path:
+    """Write a recipe of a few thousand weights, of which an epoch takes a moment."""
+    digits = recipes.DIGITS
+    layers = (
+        recipes.DenseLayer(16, "relu", initial_range=0.3),
+        recipes.DenseLayer(64, "sigmoid", initial_range=0.5, bias_from_data=True),
+    )
+    recipe = digits.replace(
+        name="tiny",
+        generator=layers,
+        discriminator=(recipes.MaxoutLayer(4, 2, include_probability=0.8, initial_range=0.05),),
+        batch_size=400,
+        learning_rate=0.01,
+        n_epochs=2,
+        evaluate_every=1,
+        n_samples=80,
+    ).replace(**changes)
+    path.write_text(recipes.to_toml(recipe), encoding="utf-8")
+    return path
+
+
+def invoke(*arguments: object) -> object:
+    return CliRunner().invoke(cli.app, [str(argument) for argument in arguments])
+
+
+def succeed(*arguments: object) -> str:
+    result = invoke(*arguments)
+    assert result.exit_code == 0, result.output + result.stderr + repr(result.exception)
+    return result.stdout
+
+
+def mistake(*arguments: object) -> str:
+    """Expect one line on standard error, exit code 2 and no traceback; return the line."""
+    result = invoke(*arguments)
+    assert result.exit_code == 2, result.output + repr(result.exception)
+    assert isinstance(result.exception, SystemExit)
+    assert "Traceback" not in result.output
+    last = result.stderr.strip()
+    return re.sub(r"[\s│╭╮╰╯─]+", " ", last)
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Train the tiny recipe once, through the command line."""
+    folder = tmp_path_factory.mktemp("trained")
+    succeed("train", tiny(folder / "tiny.toml"), "--out", folder / "run", "--quiet")
+    return folder / "run"
+
+
+def test_help_of_every_command_has_an_example() -> None:
+    text = succeed("--help")
+    for command in COMMANDS:
+        assert command in text
+        if command != "info":
+            assert f"fastgan {command}" in succeed(command, "--help")
+
+
+def test_version() -> None:
+    assert succeed("--version") == f"fastgan {fastgan.__version__}\n"
+    code = [sys.executable, "-m", "fastgan", "--version"]
+    done = subprocess.run(code, capture_output=True, text=True, check=True)
+    assert done.stdout == f"fastgan {fastgan.__version__}\n"
+
+
+def test_help_does_not_import_torch() -> None:
+    code = "import sys; from fastgan import cli; print('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"
+
+
+def test_info_says_what_is_here(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    text = succeed("info")
+    for word in ("SIMD level", "threads", "torch", "triton", "devices", "cache", "portable"):
+        assert word in text
+    assert str(torch.get_num_threads()) in text
+    monkeypatch.setenv("FASTGAN_DATA", str(tmp_path / "nowhere"))
+    assert "FASTGAN_DATA: expected an existing folder" in succeed("info")
+
+
+def test_train_leaves_a_run(trained: Path) -> None:
+    names = {path.name for path in trained.iterdir()}
+    assert {"recipe.toml", "metrics.jsonl", "checkpoint.safetensors", "samples"} <= names
+    records = [json.loads(line) for line in (trained / "metrics.jsonl").read_text().splitlines()]
+    assert [record["epoch"] for record in records if "warning" not in record] == [1, 2]
+
+
+def test_train_again_and_on(tmp_path: Path) -> None:
+    recipe = tiny(tmp_path / "tiny.toml")
+    assert "finished after epoch 1" in succeed("train", recipe, "--epochs", 1, "--out", "run")
+    assert "already holds a run" in mistake("train", recipe, "--epochs", 1, "--out", "run")
+    assert "finished after epoch 3" in succeed("train", "--resume", "run", "--epochs", 3)
+    line = mistake("train", "--resume", "run", "--seed", 4)
+    assert "--out, --data and --seed are the resumed run's own" in line
+
+
+def test_train_takes_seed_data_and_threads(tmp_path: Path) -> None:
+    images = np.random.default_rng(0).random((300, 8, 8), dtype=np.float32)
+    np.save("images.npy", images)
+    threads = torch.get_num_threads()
+    try:
+        succeed("train", tiny(tmp_path / "t.toml"), "--data", "images.npy", "--seed", 7,
+                "--threads", 1, "--out", "run", "--quiet")  # fmt: skip
+        assert torch.get_num_threads() == 1
+    finally:
+        torch.set_num_threads(threads)
+    run = fastgan.runs.Run.open("run")
+    assert (run.recipe.seed, run.recipe.dataset) == (7, "images.npy")
+
+
+def test_sample_writes_rows_or_a_picture(trained: Path) -> None:
+    assert "30 samples" in succeed("sample", trained, "-n", 30, "--out", "samples.npy")
+    rows = np.load("samples.npy")
+    assert rows.shape == (30, 64)
+    assert rows.dtype == np.float32
+    generator = fastgan.runs.Run.open(trained).generator
+    assert np.array_equal(rows, generator.sample(30, 0).numpy())
+    succeed("sample", trained, "-n", 9, "--out", "samples.png")
+    assert Path("samples.png").read_bytes().startswith(PNG)
+    assert "ends in .npy or .png" in mistake("sample", trained, "--out", "samples.jpg")
+
+
+def test_evaluate_of_a_run_and_of_its_samples_agree(trained: Path) -> None:
+    text = succeed("evaluate", trained)
+    assert "cannot be set beside the paper's" in text
+    assert "comparable only at equal sample counts" in text
+    stored = json.loads((trained / "evaluation.json").read_text())
+    assert f"{stored['mean']:.1f} ± {stored['standard_error']:.1f}" in text
+    succeed("sample", trained, "-n", 80, "--out", "samples.npy")
+    found = json.loads(
+        succeed("evaluate", "--samples", "samples.npy", "--data", "digits", "--json")
+    )
+    assert found["n_samples"] == stored["n_samples"] == 80
+    assert found["mean"] == stored["mean"]
+
+
+def test_evaluate_shows_the_papers_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    from fastgan import evaluation, tables
+
+    found = evaluation.evaluate(load_dataset("digits").train[:50], "digits")
+    import dataclasses
+
+    table = tables.results(dataclasses.replace(found, comparable_to="MNIST"))
+    assert table.row_count == 1 + len(found.references or evaluation.REFERENCE_TABLE)
+    assert "225 ± 2" in list(table.columns[1].cells)
+
+
+def test_neighbors_finds_copies(trained: Path) -> None:
+    assert "0 samples" in succeed("neighbors", trained, "-n", 50)
+    np.save("copied.npy", load_dataset("digits").train[:40].numpy())
+    text = succeed("neighbors", "copied.npy", "--data", "digits", "-n", 40)
+    assert "Equal to a training image, number for number: 40 samples" in text
+
+
+def test_figures_draws_and_reports(trained: Path) -> None:
+    succeed("figures", trained)
+    for name in ("samples.png", "figure_2.png", "figure_3.png", "curves.png"):
+        assert (trained / "figures" / name).read_bytes().startswith(PNG)
+    assert "<html" in (trained / "report.html").read_text(encoding="utf-8")
+    assert (trained / "memorisation.json").is_file()
+
+
+def test_reproduce_is_the_whole_experiment(tmp_path: Path) -> None:
+    text = succeed("reproduce", tiny(tmp_path / "tiny.toml"), "--out", "all")
+    folder = Path("all/seed-0")
+    assert "Parzen-window log-likelihood, digits, nats" in text
+    assert f"report: {folder / 'report.html'}" in text
+    for name in ("evaluation.json", "memorisation.json", "report.html", "figures/figure_2.png"):
+        assert (folder / name).is_file()
+    assert json.loads((folder / "reproduction.json").read_text())["lost_seeds"] == []
+    assert "already holds a run" in mistake("reproduce", "tiny.toml", "--out", "all")
+    assert "report:" in succeed("reproduce", "tiny.toml", "--out", "all", "--resume", "--quiet")
+
+
+def test_reproduce_lists_the_seeds_that_collapsed(tmp_path: Path) -> None:
+    # A constant generator at a vanishing rate: every seed hardly varies with z.
+    recipe = tiny(tmp_path / "tiny.toml", learning_rate=1e-9, learning_rate_floor=0.0,
+                  generator=(recipes.DenseLayer(64, "sigmoid", initial_range=1e-6,
+                                                bias_from_data=True),),
+                  n_epochs=30, batch_size=40)  # fmt: skip
+    result = invoke("reproduce", recipe, "--max-seeds", 2, "--out", "all", "--quiet")
+    assert result.exit_code == 1
+    assert "set aside: seed 0" in result.stdout
+    assert "reported as collapsed" in result.stderr
+    record = json.loads(Path("all/seed-1/reproduction.json").read_text())
+    assert record["collapsed"] is True
+    assert [lost["seed"] for lost in record["lost_seeds"]] == [0]
+    assert "Seed 0 was tried before" in Path("all/seed-1/report.html").read_text(encoding="utf-8")
+    assert not Path("all/seed-0/report.html").exists()  # stopped early, not evaluated
+    assert fastgan.runs.Run.open("all/seed-0").status == "stopped"
+    one = invoke("reproduce", recipe, "--seed", 0, "--out", "one", "--quiet")
+    assert one.exit_code == 1
+    assert "set aside" not in one.stdout
+    assert "report:" in one.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["train", "minst"], "recipe: expected one of mnist, digits, got 'minst'"),
+        (["train", "nowhere.toml"], "nowhere.toml"),
+        (["train", "--data", "minst"], "did you mean mnist?"),
+        (["train", "--data", "nowhere.npy"], "nowhere.npy: no such file or folder"),
+        (["train", "--epochs", "0"], "Invalid value for '--epochs'"),
+        (["train", "--impl", "fast"], "impl: expected one of auto, reference, native, triton"),
+        (["train", "--step", "fused"], "step: the fused step is not in this version"),
+        (["train", "--resume", "nowhere"], "nowhere holds no run"),
+        (["train", "--out", "file/run"], "file"),
+        (["sample", "nowhere", "--out", "x.npy"], "nowhere holds no run"),
+        (["evaluate"], "expected a run folder or --samples, one of the two"),
+        (["evaluate", "--samples", "x.npy"], "data: expected the data set"),
+        (["evaluate", "--samples", "x.txt", "--data", "digits"], "expected a .npy file"),
+        (["evaluate", "--samples", "none.npy", "--data", "digits"], "none.npy"),
+        (["evaluate", "--samples", "cut.npy", "--data", "digits"], "not a whole .npy file"),
+        (["evaluate", "--samples", "pickled.npy", "--data", "digits"], "not a whole .npy file"),
+        (["evaluate", "--samples", "narrow.npy", "--data", "digits"], "got shape"),
+        (["evaluate", "--samples", "nan.npy", "--data", "digits"], "expected finite numbers"),
+        (["neighbors", "narrow.npy", "--data", "digits"], "expected 64 columns"),
+        (["neighbors", "narrow.npy"], "data: expected the data set"),
+        (["figures", "nowhere"], "nowhere holds no run"),
+        (["reproduce", "digits", "--max-seeds", "0"], "Invalid value for '--max-seeds'"),
+        (["reproduse"], "No such command 'reproduse'"),
+    ],
+)
+def test_a_mistake_is_told_in_a_line(arguments: list[str], sentence: str) -> None:
+    np.save("narrow.npy", np.zeros((20, 3), dtype=np.float32))
+    np.save("nan.npy", np.full((20, 64), np.nan, dtype=np.float32))
+    np.save("pickled.npy", np.array([{}], dtype=object), allow_pickle=True)
+    Path("cut.npy").write_bytes(Path("nan.npy").read_bytes()[:300])
+    Path("file").write_text("in the way")
+    assert sentence in mistake(*arguments)
+
+
+def test_a_fault_of_ours_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    def faulty(*_: object, **__: object) -> None:
+        int("not a number")  # a ValueError that no check of ours raised
+
+    monkeypatch.setattr("fastgan.data.load_dataset", faulty)
+    result = invoke("train", "digits")
+    assert isinstance(result.exception, ValueError)
+    assert "not a number" in str(result.exception)
+
+
+def test_whose_mistake_it_is() -> None:
+    def caught(action: object) -> BaseException:
+        try:
+            action()
+        except Exception as error:
+            return error
+        raise AssertionError
+
+    assert mistakes.is_users_mistake(caught(lambda: recipes.by_name("x")))
+    assert mistakes.is_users_mistake(caught(lambda: Path("none").read_text()))
+    assert not mistakes.is_users_mistake(caught(lambda: np.zeros(3).reshape(2)))
+    assert not mistakes.is_users_mistake(caught(lambda: torch.zeros(3).view(2)))
+    assert not mistakes.is_users_mistake(BrokenPipeError())
+
+
+@pytest.mark.skipif(os.name == "nt", reason="sends SIGINT to a child process")
+def test_interrupted_run_saves_and_goes_on(tmp_path: Path) -> None:
+    recipe = tiny(tmp_path / "tiny.toml", n_epochs=100_000, evaluate_every=100_000)
+    command = [sys.executable, "-m", "fastgan", "train", str(recipe), "--out", "run"]
+    child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    metrics = Path("run/metrics.jsonl")
+    deadline = time.monotonic() + 60
+    while not (metrics.is_file() and metrics.stat().st_size) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    child.send_signal(signal.SIGINT)
+    _, stderr = child.communicate(timeout=60)
+    assert child.returncode == 130, stderr
+    assert "Traceback" not in stderr
+    assert "the state is saved in run" in stderr
+    run = fastgan.runs.Run.open("run")
+    assert run.status == "interrupted"
+    done = run.metrics[-1]["epoch"]
+    assert "finished" in succeed("train", "--resume", "run", "--epochs", done + 2, "--quiet")
