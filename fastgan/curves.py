@@ -216,9 +216,10 @@ def _series(rows: Metrics, name: str) -> tuple[list[float], list[float]]:
     return epochs, values
 
 
-def _heading(axes: Axes, text: str, unit: str, colours: _Theme) -> None:
-    axes.set_title(text, loc="left", fontsize=10.5, fontweight="bold", pad=10)
-    axes.set_title(unit, loc="right", fontsize=8.5, color=colours.muted, pad=10)
+def _heading(axes: Axes, text: str, unit: str, colours: _Theme, pad: float = 22) -> None:
+    # the legend, if there is one, takes the room between heading and panel: it hides no curve
+    axes.set_title(text, loc="left", fontsize=10.5, fontweight="bold", pad=pad)
+    axes.set_title(unit, loc="right", fontsize=8.5, color=colours.muted, pad=pad)
 
 
 def _line(axes: Axes, rows: Metrics, field: str, label: str, colour: str, **style: Any) -> None:
@@ -295,15 +296,15 @@ def _finish(axes: Axes, rows: Metrics, colours: _Theme, *, legend: bool = True) 
     axes.set_xlabel("epoch", fontsize=8.5)
     if legend:
         axes.legend(
-            loc="best",
+            loc="lower left",
+            bbox_to_anchor=(-0.02, 0.985),
+            ncols=4,
             fontsize=8.5,
-            frameon=True,
-            framealpha=0.85,
-            facecolor=colours.paper,
-            edgecolor="none",
-            handlelength=1.3,
-            borderpad=0.3,
-            labelspacing=0.35,
+            frameon=False,
+            handlelength=1.1,
+            handletextpad=0.5,
+            columnspacing=1.1,
+            borderpad=0.2,
         )
 
 
@@ -331,7 +332,7 @@ def _draw_likelihood(figure: Any, rows: Metrics, colours: _Theme) -> None:
     from matplotlib.ticker import MaxNLocator
 
     upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
-    _heading(upper, "Validation log-likelihood", "nats, Parzen window", colours)
+    _heading(upper, "Validation log-likelihood", "nats, Parzen window", colours, pad=10)
     epochs, values = _series(rows, "validation_log_likelihood")
     if epochs:
         _line(upper, rows, "validation_log_likelihood", "", colours.likelihood)
@@ -370,7 +371,7 @@ def _draw_deviation(figure: Any, rows: Metrics, colours: _Theme) -> None:
 
 def _draw_sigma(figure: Any, rows: Metrics, colours: _Theme) -> None:
     axes = figure.subplots()
-    _heading(axes, f"Choice of {_SIGMA}", "nats, validation images", colours)
+    _heading(axes, f"Choice of {_SIGMA}", "nats, validation images", colours, pad=10)
     sigmas = [row["sigma"] for row in rows]
     axes.plot(sigmas, [row["mean"] for row in rows], color=colours.likelihood, lw=1.7, zorder=2)
     axes.scatter(sigmas, [row["mean"] for row in rows], s=14, color=colours.likelihood, zorder=3)
