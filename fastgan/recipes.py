@@ -195,8 +195,8 @@ MNIST = Recipe(
 )
 
 # A recipe of OUR OWN for scikit-learn's 8x8 digits: the paper has none. The shape follows MNIST's
-# (ReLU generator, maxout discriminator, the same momentum, decay and costs) at a size that trains in
-# a minute or so; sizes, dropout, rate and length were chosen by validation log-likelihood.
+# (ReLU generator, maxout discriminator, the same momentum, decay and costs) at a size that trains
+# in a minute or so; sizes, dropout, rate and length were chosen by validation log-likelihood.
 DIGITS = Recipe(
     name="digits",
     dataset="digits",

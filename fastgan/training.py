@@ -7,11 +7,13 @@ even, and resumed: for the same thread count the weights are those of a run that
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
 import logging
 import os
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -21,6 +23,7 @@ from torch import Tensor, nn
 
 from fastgan import recipes
 from fastgan.checkpoints import Checkpoint, check_same_recipe, explained, save_checkpoint
+from fastgan.checks import check_integer
 from fastgan.collapse import watch
 from fastgan.data import Dataset, load_dataset
 from fastgan.evaluation import choose_sigma
@@ -41,6 +44,11 @@ N_WATCHED_SAMPLES = 1_000
 # A grid of 10 x 10.
 N_GRID_SAMPLES = 100
 
+# Networks with fewer weights than this train on one thread: products this small gain nothing from
+# a second one, and on a busy machine threads that wait for each other cost many times the product.
+# So such a run has the same bits for any number of cores.
+SMALL_N_WEIGHTS = 500_000
+
 # No more than about a twentieth of the time goes into writing checkpoints.
 CHECKPOINT_SHARE = 1 / 20
 
@@ -55,6 +63,7 @@ class TrainingOptions:
     step: Literal["auto", "fused", "autograd"] = "auto"  # see fastgan.make_step
     impl: str = "auto"  # auto | reference | native | triton
     checkpoint_every_seconds: float = 15.0  # 0: after every batch; the last batch always saves
+    n_threads: int | None = None  # None: 1 for small networks (see SMALL_N_WEIGHTS), else torch's
     stop_on_collapse: bool = False  # end the run at the collapse watch's first warning
     sample_grids: bool = True  # a picture of samples at each evaluation
     tensorboard: bool = False  # write event files to <folder>/tensorboard too
@@ -66,6 +75,8 @@ class TrainingOptions:
                 "checkpoint_every_seconds: expected a number of at least 0, "
                 f"got {self.checkpoint_every_seconds}"
             )
+        if self.n_threads is not None:
+            check_integer("n_threads", self.n_threads, 1)
         if self.name is not None and (not self.name or Path(self.name).name != self.name):
             raise ValueError(f"name: expected the name of one folder, got {self.name!r}")
 
@@ -137,6 +148,7 @@ def train(
         generator=generator,
         discriminator=discriminator,
     )
+    n_threads = options.n_threads or _default_n_threads(step)
     train_images = dataset.train.to(step.device)
     data_digest = _digest(dataset.train)
 
@@ -145,7 +157,7 @@ def train(
     position, sums, seconds = 0, torch.zeros(4, dtype=torch.float64, device=step.device), 0.0
     if run.checkpoint_path.is_file():
         checkpoint = run.load_checkpoint()
-        _restore(step, checkpoint, run, data_digest)
+        _restore(step, checkpoint, run, data_digest, n_threads)
         position, seconds = checkpoint.position, checkpoint.seconds
         sums = torch.tensor(checkpoint.sums, dtype=torch.float64, device=step.device)
         run.cut_metrics(step.update)
@@ -165,7 +177,7 @@ def train(
                 seconds=seconds,
                 status=status,
                 data_digest=data_digest,
-                n_threads=torch.get_num_threads(),
+                n_threads=n_threads,
                 torch_version=torch.__version__,
             ),
         )
@@ -177,6 +189,7 @@ def train(
     saving = _SaveClock(options.checkpoint_every_seconds)
     n_total = recipe.n_epochs * n_batches
     with (
+        _threads(n_threads),
         Interruption() as interruption,
         Display(recipe.name, recipe.n_epochs, n_total, step.update, options.progress) as display,
     ):
@@ -323,7 +336,9 @@ def _run_folder(recipe: Recipe, options: TrainingOptions) -> Path:
     return folder
 
 
-def _restore(step: AutogradStep, checkpoint: Checkpoint, run: Run, data_digest: str) -> None:
+def _restore(
+    step: AutogradStep, checkpoint: Checkpoint, run: Run, data_digest: str, n_threads: int
+) -> None:
     path = run.checkpoint_path
     check_same_recipe(path, checkpoint.recipe, run.recipe)
     if checkpoint.data_digest != data_digest:
@@ -332,7 +347,7 @@ def _restore(step: AutogradStep, checkpoint: Checkpoint, run: Run, data_digest: 
         step.load_state_dict(checkpoint.state)
     except ValueError as error:
         raise ValueError(f"{path}: this checkpoint does not fit the modules: {error}") from error
-    here = (torch.get_num_threads(), torch.__version__)
+    here = (n_threads, torch.__version__)
     there = (checkpoint.n_threads, checkpoint.torch_version)
     if here != there:
         logger.warning(
@@ -341,6 +356,23 @@ def _restore(step: AutogradStep, checkpoint: Checkpoint, run: Run, data_digest: 
             *there,
             *here,
         )
+
+
+def _default_n_threads(step: AutogradStep) -> int:
+    modules = (step.generator, step.discriminator)
+    n_weights = sum(parameter.numel() for module in modules for parameter in module.parameters())
+    return 1 if n_weights < SMALL_N_WEIGHTS else torch.get_num_threads()
+
+
+@contextlib.contextmanager
+def _threads(n_threads: int) -> Iterator[None]:
+    """Give torch and the native core this many threads, and what they had before afterwards."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(n_threads)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _digest(images: Tensor) -> str:

@@ -1,0 +1,400 @@
+"""The step against a straight PyTorch training written here, by trajectory in float64."""
+
+import copy
+import math
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from fastgan.models import Discriminator, Generator
+from fastgan.recipes import MNIST, DenseLayer, MaxoutLayer, Recipe
+from fastgan.reference import philox
+from fastgan.steps import (
+    AutogradStep,
+    apply_max_norm,
+    discriminator_cost,
+    generator_cost,
+    make_step,
+)
+
+TINY = Recipe(
+    name="tiny",
+    dataset="none",
+    n_latent=5,
+    latent="uniform",
+    generator=(
+        DenseLayer(7, "relu", initial_range=0.5),
+        DenseLayer(6, "relu", initial_range=0.5),
+        DenseLayer(9, "sigmoid", initial_range=0.5, bias_from_data=True),
+    ),
+    discriminator=(
+        MaxoutLayer(4, 3, include_probability=0.8, initial_range=0.5),
+        MaxoutLayer(3, 2, include_probability=0.5, initial_range=0.5),
+    ),
+    output_include_probability=0.5,
+    output_initial_range=0.5,
+    batch_size=8,
+    learning_rate=0.1,
+    n_epochs=10,
+    evaluate_every=5,
+    seed=3,
+)
+
+# Stream numbers, written out: kind << 16 | passage << 8 | layer.
+NOISE, DROPOUT = 2 << 16, 4 << 16
+REAL, FAKE, GENERATOR = 0, 1 << 8, 2 << 8
+
+IMAGES = torch.rand(20, 9, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+
+
+def tiny_step(recipe: Recipe, impl: str = "auto") -> AutogradStep:
+    generator = Generator(recipe, IMAGES.mean(dim=0)).double()
+    discriminator = Discriminator(recipe, impl=impl).double()
+    return AutogradStep(generator, discriminator, recipe, impl=impl)
+
+
+class Straight:
+    """The same training, written plainly: masks multiplied in, a forward pass for each cost."""
+
+    def __init__(self, step: AutogradStep) -> None:
+        recipe = step.recipe
+        self.recipe = recipe
+        self.generator = [p.detach().clone() for p in step.generator.parameters()]
+        self.discriminator = [p.detach().clone() for p in step.discriminator.parameters()]
+        self.velocity = {id(p): torch.zeros_like(p) for p in self.generator + self.discriminator}
+        for parameter in self.generator + self.discriminator:
+            parameter.requires_grad_()
+
+    def sample(self, n, update, passage):
+        recipe = self.recipe
+        shape = (n, recipe.n_latent)
+        if recipe.latent == "uniform":
+            u = philox.uniform(shape, recipe.seed, update, NOISE | passage, dtype=torch.float64)
+            values = math.sqrt(3) * (2 * u - 1)
+        else:
+            values = philox.normal(
+                shape, recipe.seed, update, NOISE | passage, dtype=torch.float64
+            )
+        w = self.generator
+        values = (values @ w[0].T + w[1]).clamp(min=0)
+        values = (values @ w[2].T + w[3]).clamp(min=0)
+        return 1 / (1 + torch.exp(-(values @ w[4].T + w[5])))
+
+    def mask(self, values, include, update, passage, layer):
+        words = philox.words(0, values.numel(), self.recipe.seed, update, DROPOUT | passage | layer)
+        return values * (words < round(include * 2**32)).reshape(values.shape) / include
+
+    def logits(self, values, update, passage):
+        recipe, w = self.recipe, self.discriminator
+        for i, layer in enumerate(recipe.discriminator):
+            if layer.include_probability < 1:
+                values = self.mask(values, layer.include_probability, update, passage, i)
+            pieces = values @ w[2 * i].T + w[2 * i + 1]
+            k = layer.n_pieces
+            values = torch.stack([pieces[:, j::k] for j in range(k)], dim=2).max(dim=2)[0]
+        if recipe.output_include_probability < 1:
+            layer = len(recipe.discriminator)
+            include = recipe.output_include_probability
+            values = self.mask(values, include, update, passage, layer)
+        return (values @ w[-2].T + w[-1])[:, 0]
+
+    def cost_of_generator(self, logits):
+        d = 1 / (1 + torch.exp(-logits))
+        if self.recipe.cost == "non_saturating":
+            return -torch.log(d).mean()
+        return torch.log(1 - d).mean()
+
+    def cost_of_discriminator(self, real, fake):
+        real, fake = 1 / (1 + torch.exp(-real)), 1 / (1 + torch.exp(-fake))
+        return -(torch.log(real).mean() + torch.log(1 - fake).mean()) / 2
+
+    def move(self, parameters, gradients, update, epoch):
+        recipe = self.recipe
+        lr = max(recipe.learning_rate / recipe.learning_rate_decay**update, 1e-6)
+        grown = min(1.0, (epoch - 1) / (recipe.momentum_epochs - 1))
+        momentum = recipe.momentum_first + grown * (recipe.momentum_last - recipe.momentum_first)
+        with torch.no_grad():
+            for parameter, gradient in zip(parameters, gradients, strict=True):
+                velocity = self.velocity[id(parameter)]
+                velocity.copy_(momentum * velocity - lr * gradient)
+                parameter += velocity
+                if recipe.max_norm is not None and parameter.ndim == 2:
+                    for row in parameter:
+                        norm = float(row.norm())
+                        row *= min(norm, recipe.max_norm) / (1e-7 + norm)
+
+    def __call__(self, batch, update, epoch):
+        n = len(batch)
+        fake = self.sample(n, update, FAKE)
+        fake_logits = self.logits(fake, update, FAKE)
+        real_logits = self.logits(batch, update, REAL)
+        of_d = self.cost_of_discriminator(real_logits, fake_logits)
+        d_gradients = torch.autograd.grad(of_d, self.discriminator, retain_graph=True)
+        of_g = self.cost_of_generator(fake_logits)
+        if self.recipe.schedule == "simultaneous":
+            g_gradients = torch.autograd.grad(of_g, self.generator)
+            self.move(self.discriminator, d_gradients, update, epoch)
+            self.move(self.generator, g_gradients, update, epoch)
+        else:
+            self.move(self.discriminator, d_gradients, update, epoch)
+            if (update + 1) % self.recipe.k == 0:
+                fresh = self.logits(self.sample(n, update, GENERATOR), update, GENERATOR)
+                of_g = self.cost_of_generator(fresh)
+                g_gradients = torch.autograd.grad(of_g, self.generator)
+                self.move(self.generator, g_gradients, update, epoch)
+        return of_d.item(), of_g.item()
+
+
+def assert_same_weights(step, straight):
+    pairs = [
+        *zip(step.generator.parameters(), straight.generator, strict=True),
+        *zip(step.discriminator.parameters(), straight.discriminator, strict=True),
+    ]
+    for ours, plain in pairs:
+        assert (ours - plain).abs().max() <= 1e-9 * plain.abs().max()
+
+
+@pytest.mark.parametrize("impl", ["reference", "native"])
+@pytest.mark.parametrize("cost", ["non_saturating", "saturating"])
+@pytest.mark.parametrize(("schedule", "k"), [("simultaneous", 1), ("alternating", 1), ("alternating", 3)])
+def test_trajectory_over_100_steps(schedule, k, cost, impl):
+    recipe = TINY.replace(schedule=schedule, k=k, cost=cost)
+    step = tiny_step(recipe, impl)
+    straight = Straight(step)
+    start = [p.detach().clone() for p in step.generator.parameters()]
+    for update in range(100):
+        epoch = 1 + update // 3
+        batch = IMAGES[[slice(0, 8), slice(8, 16), slice(16, 20)][update % 3]]
+        step.epoch = epoch
+        costs = step(batch)
+        of_d, of_g = straight(batch, update, epoch)
+        assert costs.discriminator.item() == pytest.approx(of_d, rel=1e-9)
+        assert costs.generator.item() == pytest.approx(of_g, rel=1e-9)
+    assert step.update == 100
+    assert_same_weights(step, straight)
+    moved = [(p - q).abs().max() for p, q in zip(step.generator.parameters(), start, strict=True)]
+    assert min(moved) > 1e-3  # the test would pass on a step that does nothing
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"max_norm": 0.6},
+        {"latent": "normal"},
+        {"learning_rate_decay": 1.05},
+        {"momentum_epochs": 4, "momentum_last": 0.9},
+        {"output_include_probability": 1.0},
+        {
+            "discriminator": (
+                MaxoutLayer(4, 3, include_probability=1.0, initial_range=0.5),
+                MaxoutLayer(3, 2, include_probability=1.0, initial_range=0.5),
+            )
+        },
+    ],
+    ids=["max-norm", "normal", "decay", "momentum", "output include 1", "hidden include 1"],
+)
+def test_trajectory_of_each_setting(changes):
+    step = tiny_step(TINY.replace(**changes))
+    straight = Straight(step)
+    for update in range(30):
+        step.epoch = 1 + update // 3
+        step(IMAGES[:8])
+        straight(IMAGES[:8], update, step.epoch)
+    assert_same_weights(step, straight)
+
+
+def test_float32_is_advanced_one_step_like_float64():
+    # Each of 20 recorded float32 states is advanced by one step in both: a free run is chaotic.
+    step = tiny_step(TINY)
+    step.generator.float(), step.discriminator.float()
+    step = AutogradStep(step.generator, step.discriminator, TINY)
+    for _ in range(20):
+        exact = AutogradStep(
+            copy.deepcopy(step.generator).double(), copy.deepcopy(step.discriminator).double(), TINY
+        )
+        state = step.state_dict()
+        exact.load_state_dict(
+            {k: v.double() if v.is_floating_point() else v for k, v in state.items()}
+        )
+        step(IMAGES[:8].float())
+        exact(IMAGES[:8].float().double())
+        for ours, theirs in zip(
+            step.discriminator.parameters(), exact.discriminator.parameters(), strict=True
+        ):
+            # sums of at most 9 products of numbers around 1, a few roundings of 2^-24 each
+            assert (ours - theirs).abs().max() < 64 * 2.0**-24
+
+
+def test_discriminator_cost_has_the_half_and_is_taken_on_logits():
+    real, fake = torch.tensor([2.0, -1.0]), torch.tensor([0.5, 3.0])
+    expected = 0.5 * (
+        F.binary_cross_entropy_with_logits(real, torch.ones(2))
+        + F.binary_cross_entropy_with_logits(fake, torch.zeros(2))
+    )
+    torch.testing.assert_close(discriminator_cost(real, fake), expected)
+
+
+def test_costs_stay_finite_where_log_of_sigmoid_does_not():
+    huge = torch.tensor([1e4, -1e4], requires_grad=True)
+    for cost in (
+        discriminator_cost(huge, huge),
+        generator_cost(huge, "non_saturating"),
+        generator_cost(huge, "saturating"),
+    ):
+        (gradient,) = torch.autograd.grad(cost, huge)
+        assert torch.isfinite(cost)
+        assert torch.isfinite(gradient).all()
+
+
+def test_costs_are_means_over_the_actual_batch():
+    # A short batch is not divided by batch_size.
+    recipe = TINY.replace(learning_rate=1e-12)
+    step = tiny_step(recipe)
+    logits = step.discriminator.eval()(IMAGES[:3])
+    step.discriminator.train()
+    costs = step(IMAGES[:3])
+    assert costs.real_probability == pytest.approx(torch.sigmoid(logits).mean().item(), abs=0.5)
+    straight = Straight(tiny_step(recipe))
+    assert costs.discriminator.item() == pytest.approx(straight(IMAGES[:3], 0, 1)[0], rel=1e-9)
+
+
+def test_real_and_fake_passes_have_their_own_masks():
+    seen = []
+
+    class Recording(Discriminator):
+        def forward(self, images, draw=None):
+            seen.append(draw.passage)
+            return super().forward(images, draw)
+
+    recipe = TINY.replace(schedule="alternating")
+    step = AutogradStep(Generator(recipe, IMAGES.mean(0)), Recording(recipe), recipe)
+    step(IMAGES[:8].float())
+    assert [int(passage) for passage in seen] == [0, 1, 2]
+
+
+def test_max_norm_before_training_is_applied_once_to_both_nets():
+    recipe = TINY.replace(max_norm=0.3, max_norm_before_training=True)
+    plain = Generator(recipe, IMAGES.mean(0)).double(), Discriminator(recipe).double()
+    step = tiny_step(recipe)
+    for module, before in zip((step.generator, step.discriminator), plain, strict=True):
+        for ours, start in zip(module.parameters(), before.parameters(), strict=True):
+            if ours.ndim == 1:
+                assert torch.equal(ours, start)
+                continue
+            norm = start.norm(dim=1, keepdim=True)
+            torch.testing.assert_close(
+                ours, start * norm.clamp(max=0.3) / (1e-7 + norm), rtol=1e-14, atol=0
+            )
+            assert (ours.norm(dim=1) <= 0.3).all()
+
+
+def test_max_norm_is_per_piece_not_per_unit():
+    layer = Discriminator(TINY).double()
+    apply_max_norm(layer, 0.5)
+    weight = layer.layers[0].weight
+    assert (weight.norm(dim=1) <= 0.5).all()
+    assert (weight.reshape(4, -1).norm(dim=1) > 0.5).any()
+
+
+class Foreign(nn.Module):
+    """A discriminator that knows nothing of draws: torch's dropout, logits of shape (n, 1)."""
+
+    def __init__(self):
+        super().__init__()
+        self.layers = nn.Sequential(nn.Linear(9, 8), nn.ReLU(), nn.Dropout(0.5), nn.Linear(8, 1))
+
+    def forward(self, images):
+        return self.layers(images)
+
+
+def foreign_step(schedule="simultaneous"):
+    torch.manual_seed(1)
+    generator = nn.Sequential(nn.Linear(5, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Linear(8, 9))
+    return AutogradStep(generator, Foreign(), TINY.replace(schedule=schedule))
+
+
+@pytest.mark.parametrize("schedule", ["simultaneous", "alternating"])
+def test_foreign_modules_train_and_resume_with_torchs_generator(schedule):
+    step = foreign_step(schedule)
+    batch = IMAGES[:8].float()
+    step(batch)
+    state = {name: value.clone() for name, value in step.state_dict().items()}
+    assert "torch_generator.cpu" in state
+    first = [step(batch) for _ in range(5)]
+    again = foreign_step(schedule)
+    again.load_state_dict(state)
+    second = [again(batch) for _ in range(5)]
+    assert first == second
+    for ours, theirs in zip(step.generator.parameters(), again.generator.parameters(), strict=True):
+        assert torch.equal(ours, theirs)
+
+
+def test_our_modules_leave_torchs_generator_alone():
+    before = torch.get_rng_state()
+    step = tiny_step(TINY)
+    step(IMAGES[:8])
+    assert torch.equal(torch.get_rng_state(), before)
+    assert "torch_generator.cpu" not in step.state_dict()
+
+
+def test_frozen_parameters_stay_put():
+    step = tiny_step(TINY)
+    for parameter in step.generator.layers[0].parameters():
+        parameter.requires_grad_(False)
+    frozen = step.generator.layers[0].weight.clone()
+    step = AutogradStep(step.generator, step.discriminator, TINY)
+    step(IMAGES[:8])
+    assert torch.equal(step.generator.layers[0].weight, frozen)
+
+
+def test_state_goes_there_and_back_bit_for_bit():
+    step = tiny_step(TINY)
+    for _ in range(3):
+        step(IMAGES[:8])
+    state = {name: value.clone() for name, value in step.state_dict().items()}
+    other = tiny_step(TINY.replace(seed=9))
+    other.seed = 3
+    other = AutogradStep(other.generator, other.discriminator, TINY)
+    other.load_state_dict(state)
+    assert (other.update, other.epoch) == (3, 1)
+    assert step(IMAGES[:8]) == other(IMAGES[:8])
+
+
+def test_a_bad_state_is_refused_and_changes_nothing():
+    step = tiny_step(TINY)
+    step(IMAGES[:8])
+    good = {name: value.clone() for name, value in step.state_dict().items()}
+    name = "generator.layers.0.weight"
+    with pytest.raises(ValueError, match=f"state: the tensor '{name}' is missing"):
+        step.load_state_dict({k: v for k, v in good.items() if k != name})
+    with pytest.raises(ValueError, match="state: unknown tensor 'x'"):
+        step.load_state_dict({**good, "x": good[name]})
+    with pytest.raises(ValueError, match=r"expected torch.float64 of shape \(7, 5\), got"):
+        step.load_state_dict({**good, name: torch.zeros(7, 6, dtype=torch.float64)})
+    for key, value in step.state_dict().items():
+        assert torch.equal(value, good[key])
+
+
+def test_messages():
+    with pytest.raises(ValueError, match="step: the fused step is not in this version"):
+        make_step(TINY, step="fused", image_mean=IMAGES.mean(0))
+    with pytest.raises(ValueError, match="step: expected one of auto, fused, autograd, got 'x'"):
+        make_step(TINY, step="x", image_mean=IMAGES.mean(0))
+    with pytest.raises(ValueError, match="image_mean: the recipe 'mnist' takes"):
+        make_step(MNIST)
+    step = tiny_step(TINY)
+    with pytest.raises(ValueError, match="batch: expected at least one image"):
+        step(IMAGES[:0])
+    with pytest.raises(ValueError, match="generator: expected a module with parameters"):
+        AutogradStep(nn.ReLU(), step.discriminator, TINY)
+    step = AutogradStep(nn.Linear(5, 9), nn.Linear(9, 2), TINY)
+    with pytest.raises(ValueError, match=r"discriminator: expected logits of shape \(8,\) or"):
+        step(IMAGES[:8].float())
+
+
+def test_auto_says_what_it_chose(caplog):
+    with caplog.at_level("INFO", logger="fastgan"):
+        make_step(TINY, image_mean=IMAGES.mean(0))
+    assert "autograd" in caplog.text
