@@ -4,6 +4,7 @@ PYBIND11_MODULE(_core, module) {
   module.doc() = "Native kernels of fastgan. Private: the public functions are in fastgan.ops.";
   module.attr("__version__") = FASTGAN_VERSION;
   fastgan::bindings::register_backend(module);
+  fastgan::bindings::register_threads(module);
   fastgan::bindings::register_philox(module);
   fastgan::bindings::register_dropout(module);
   fastgan::bindings::register_maxout_linear(module);

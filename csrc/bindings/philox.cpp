@@ -32,6 +32,16 @@ void register_philox(py::module_& module) {
                             [](auto... x) { fastgan::philox_words(x...); });
       },
       "Fills out (n,), uint32, with the words of elements first to first + n - 1.");
+  module.def(
+      "philox_block",
+      [](Out out, std::int64_t seed, std::uint32_t step, std::uint32_t stream,
+         std::uint64_t block) {
+        auto* to = output<std::uint32_t>(out, "out", 1);
+        expect_size(out.size(), 4, "out");
+        fastgan::philox_block({static_cast<std::uint64_t>(seed), step, stream}, block, to);
+      },
+      py::arg("out"), py::arg("seed"), py::arg("step"), py::arg("stream"), py::arg("block"),
+      "Fills out (4,), uint32, with the words of one block.");
   named(
       "philox_uniform",
       [](Out out, std::int64_t seed, std::uint32_t step, std::uint32_t stream, std::uint64_t first,

@@ -6,6 +6,7 @@
 namespace fastgan::bindings {
 
 void register_backend(pybind11::module_& module);
+void register_threads(pybind11::module_& module);
 void register_philox(pybind11::module_& module);
 void register_dropout(pybind11::module_& module);
 void register_maxout_linear(pybind11::module_& module);

@@ -50,6 +50,10 @@ void philox_words(const PhiloxDraw& draw, std::uint64_t first, std::size_t n, st
   });
 }
 
+void philox_block(const PhiloxDraw& draw, std::uint64_t block, std::uint32_t* out) {
+  FASTGAN_DISPATCH(philox_block)(draw, block, out);
+}
+
 template <class T>
 void philox_uniform(const PhiloxDraw& draw, std::uint64_t first, std::size_t n, T* out,
                     std::size_t n_threads) {

@@ -14,6 +14,9 @@ namespace fastgan {
 void philox_words(const PhiloxDraw& draw, std::uint64_t first, std::size_t n, std::uint32_t* out,
                   std::size_t n_threads);
 
+// The four words of one block, whichever of the 2^64.
+void philox_block(const PhiloxDraw& draw, std::uint64_t block, std::uint32_t* out);
+
 // out[i] = (word >> 8) * 2^-24, in [0, 1).
 template <class T>
 void philox_uniform(const PhiloxDraw& draw, std::uint64_t first, std::size_t n, T* out,
@@ -33,6 +36,8 @@ void philox_permutation(const PhiloxDraw& draw, std::size_t n, std::int64_t* out
 FASTGAN_DECLARE_KERNEL(void, philox_words,
                        (const PhiloxDraw& draw, std::uint64_t first, std::size_t n,
                         std::uint32_t* out))
+FASTGAN_DECLARE_KERNEL(void, philox_block,
+                       (const PhiloxDraw& draw, std::uint64_t block, std::uint32_t* out))
 FASTGAN_DECLARE_KERNEL(void, philox_uniform_float,
                        (const PhiloxDraw& draw, std::uint64_t first, std::size_t n, float* out))
 FASTGAN_DECLARE_KERNEL(void, philox_uniform_double,

@@ -118,6 +118,12 @@ void philox_words(const PhiloxDraw& draw, std::uint64_t first, std::size_t n_ele
                    });
 }
 
+void philox_block(const PhiloxDraw& draw, std::uint64_t block, std::uint32_t* out) {
+  std::uint32_t words[4 * kPhiloxGroup];
+  philox_blocks(PhiloxKeys(draw.seed), draw, block, kPhiloxGroup, words);
+  std::copy(words, words + 4, out);
+}
+
 void philox_uniform_float(const PhiloxDraw& draw, std::uint64_t first, std::size_t n, float* out) {
   uniform(draw, first, n, out);
 }

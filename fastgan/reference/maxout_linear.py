@@ -29,7 +29,8 @@ def maxout_linear(
     lowest wins, and so does the lowest NaN.
     """
     pieces = torch.nn.functional.linear(input, weight, bias)
-    values, winner = pieces.reshape(len(input), -1, n_pieces).max(dim=2)
+    n_units = len(bias) // n_pieces
+    values, winner = pieces.reshape(len(input), n_units, n_pieces).max(dim=2)
     if include_probability < 1:
         if seed is None or step is None or stream is None:
             raise ValueError("seed, step, stream: expected all three where units are dropped")

@@ -1,0 +1,50 @@
+"""Fixtures of the whole suite: SIMD levels, thread counts, poisoned memory, real data."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+
+from fastgan import backends
+
+
+@pytest.fixture(params=backends.simd_levels())
+def simd_level(request: pytest.FixtureRequest) -> Iterator[str]:
+    """Run the test once at each SIMD level that this processor has."""
+    backends.force_simd_level(request.param)
+    assert backends.simd_level() == request.param
+    yield request.param
+    backends.force_simd_level(os.environ.get("FASTGAN_SIMD_LEVEL") or "auto")
+
+
+@pytest.fixture(params=[1, 2, 5])
+def n_threads(request: pytest.FixtureRequest) -> Iterator[int]:
+    """Run the test with 1, 2 and 5 threads, torch's and the native pool's (which follows it)."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(request.param)
+    yield request.param
+    torch.set_num_threads(before)
+
+
+@pytest.fixture
+def poisoned_memory() -> Iterator[None]:
+    """Make torch fill what it allocates with NaN (integers: the largest number)."""
+    before = torch.are_deterministic_algorithms_enabled()
+    torch.use_deterministic_algorithms(True)
+    assert torch.utils.deterministic.fill_uninitialized_memory
+    assert torch.isnan(torch.empty(8)).all()
+    yield
+    torch.use_deterministic_algorithms(before)
+
+
+@pytest.fixture(scope="session")
+def data_folder() -> Path:
+    """Return the folder of the real data sets, or skip."""
+    folder = os.environ.get("FASTGAN_DATA")
+    if not folder:
+        pytest.skip("FASTGAN_DATA is not set: this test reads the real data sets")
+    if not Path(folder).is_dir():
+        pytest.skip(f"FASTGAN_DATA={folder} is not a folder: this test reads the real data sets")
+    return Path(folder)

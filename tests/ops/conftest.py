@@ -1,0 +1,49 @@
+"""A fixture that compiles a function whole and notices when it is compiled anew."""
+
+import shutil
+import warnings
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+import torch
+
+
+class Compiled:
+    """``torch.compile(fullgraph=True)``, and how many graphs came after the first call."""
+
+    def __init__(self, backend: str) -> None:
+        self.backend = backend
+        self.n_late = 0
+        self.called = False
+
+    def __call__(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        compiler = torch._dynamo.lookup_backend(self.backend)
+
+        def backend(graph: Any, inputs: Any) -> Any:
+            self.n_late += self.called
+            return compiler(graph, inputs)
+
+        whole = torch.compile(function, fullgraph=True, backend=backend)
+
+        def call(*arguments: Any) -> Any:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # of the compiler's own modules
+                result = whole(*arguments)
+            self.called = True
+            return result
+
+        return call
+
+
+@pytest.fixture(params=["aot_eager", pytest.param("inductor", marks=pytest.mark.slow)])
+def compiled(request: pytest.FixtureRequest) -> Iterator[Compiled]:
+    """Trace through the fake, functionalised and differentiated ops; inductor also makes code."""
+    if request.param == "inductor" and not (shutil.which("g++") or shutil.which("clang++")):
+        pytest.skip("torch.compile needs a C++ compiler, and there is none")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of the compiler's own modules
+        import torch._dynamo
+    torch._dynamo.reset()
+    yield Compiled(request.param)
+    torch._dynamo.reset()
