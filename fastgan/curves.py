@@ -1,7 +1,6 @@
 """Curves of a run, for a light and a dark page: costs, probabilities, likelihood, deviation.
 
-matplotlib is imported when the first curve is drawn, and only its Agg canvas: no window, no global
-state.
+matplotlib is imported when the first curve is drawn: its Agg canvas, no window, no global state.
 """
 
 from __future__ import annotations
@@ -13,6 +12,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from fastgan.collapse import COLLAPSE_DEVIATION, is_collapsed
 from fastgan.files import write_atomically
@@ -104,7 +105,7 @@ def curves(
         figure = Figure(figsize=size, layout="constrained", facecolor=colours.paper)
         if title:
             figure.suptitle(title, x=0.012, ha="left", fontsize=13, fontweight="bold")
-        parts = figure.subfigures(2, 2, wspace=0.04, hspace=0.05).ravel()
+        parts = np.asarray(figure.subfigures(2, 2, wspace=0.04, hspace=0.05)).ravel()
         for part, draw in zip(parts, _PANELS.values(), strict=True):
             draw(part, rows, colours)
         content = _png(figure, colours)

@@ -17,6 +17,7 @@ from torch import Tensor
 from fastgan.evaluation import choose_sigma
 from fastgan.ops.neighbors import nearest_neighbors
 from fastgan.ops.parzen import parzen_log_likelihood
+from fastgan.scores import SigmaChoice
 
 Array = NDArray[Any] | Tensor
 
@@ -109,11 +110,13 @@ class ParzenWindow:
                 raise ValueError("validation: expected data to choose sigma with, got None")
             grid = DEFAULT_SIGMAS if self.sigmas is None else self.sigmas
             choice = choose_sigma(validation, samples, grid, impl=self.impl)
-            self.sigma_, self.sigma_choice_ = choice.sigma, choice
+            self.sigma_choice_: SigmaChoice | None = choice
+            self.sigma_ = choice.sigma
         else:
             if not (np.isfinite(self.sigma) and self.sigma > 0):
                 raise ValueError(f"sigma: expected a positive finite number, got {self.sigma!r}")
-            self.sigma_, self.sigma_choice_ = float(self.sigma), None
+            self.sigma_choice_ = None
+            self.sigma_ = float(self.sigma)
         self.samples_ = samples
         self.n_features_in_ = int(samples.shape[1])
         return self

@@ -27,6 +27,8 @@ from fastgan.jackknife import jackknife_error, log_sums_without_each
 from fastgan.ops.philox import permutation
 from fastgan.published import (
     COMPARABILITY_WARNING,
+    GMMN_SIGMA_IMAGES,
+    GMMN_SIGMAS,
     N_SAMPLES_PUBLISHED,
     REAL_DATA_NOTE,
     REFERENCE_TABLE,
@@ -57,13 +59,6 @@ __all__ = [
 ]
 
 Progress = Callable[[int, int], None]
-
-# Li, Swersky and Zemel 2015 (GMMN): grids in steps of .01, by column of the table of results.
-GMMN_SIGMAS: dict[str, tuple[float, ...]] = {
-    "MNIST": tuple(round(0.10 + 0.01 * i, 2) for i in range(20)),
-    "TFD": tuple(round(0.05 + 0.01 * i, 2) for i in range(20)),
-}
-GMMN_SIGMA_IMAGES = 5_000
 
 # The stream of the GMMN variant's choice of validation images; layer 0 is the splits' own.
 _SIGMA_IMAGES_STREAM = stream(Kind.SPLIT, layer=1)
@@ -369,7 +364,9 @@ def _normalised(
 ) -> NDArray[np.float64]:
     """Return log-likelihoods in nats from log sums, shape (n_sigmas, n_queries)."""
     normalisers = n_features * np.log(np.array(sigmas) * math.sqrt(2 * math.pi))
-    return np.atleast_2d(log_sums) - math.log(n_samples) - normalisers[:, None]
+    offsets = normalisers[:, None] + math.log(n_samples)
+    values: NDArray[np.float64] = np.atleast_2d(log_sums) - offsets
+    return values
 
 
 def _from(progress: Progress, start: int, n_total: int) -> Progress:

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import io
 import os
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import torch
@@ -137,7 +138,7 @@ def figure_2(
     for row in range(FIGURE_2_ROWS):
         first = row * FIGURE_2_SAMPLES
         table += [*cells[first : first + FIGURE_2_SAMPLES], found[row]]
-    numbers = nearest.numpy(force=True)
+    numbers: NDArray[np.int64] = nearest.numpy(force=True)
     description = (
         f"Five samples a row, drawn, not chosen; framed: the training image nearest to the fifth "
         f"({', '.join(str(number) for number in numbers)}); data set {dataset.name}"
@@ -212,8 +213,8 @@ def figure_3(
 def _draw_points(generator: nn.Module, recipe: Recipe | None, n_points: int, seed: int) -> Tensor:
     number = stream(Kind.FIGURES)
     if recipe is None and hasattr(generator, "latent"):
-        points: Tensor = generator.latent(n_points, seed, 0, number)
-        return points
+        latent = cast("Callable[..., Tensor]", generator.latent)
+        return latent(n_points, seed, 0, number)
     if recipe is None:
         raise TypeError(
             "generator: expected a module with latent(n_rows, seed, step, stream), or a recipe "

@@ -80,7 +80,8 @@ def check_memorisation(
 
 def _distances(queries: Tensor, train: Tensor, impl: str) -> NDArray[np.float64]:
     squared, _ = ops.nearest_neighbors(queries, train, k=1, impl=impl)
-    return np.sqrt(_numpy(squared)[:, 0])
+    distances: NDArray[np.float64] = np.sqrt(_numpy(squared)[:, 0])
+    return distances
 
 
 def _numpy(rows: NDArray[Any] | Tensor) -> NDArray[Any]:

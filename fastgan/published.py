@@ -11,6 +11,13 @@ from dataclasses import dataclass
 # Every row below; the paper leaves the count to the authors' released parzen_ll.py.
 N_SAMPLES_PUBLISHED = 10_000
 
+# Li, Swersky and Zemel 2015 (GMMN): grids in steps of .01, by column of the table of results.
+GMMN_SIGMAS: dict[str, tuple[float, ...]] = {
+    "MNIST": tuple(round(0.10 + 0.01 * i, 2) for i in range(20)),
+    "TFD": tuple(round(0.05 + 0.01 * i, 2) for i in range(20)),
+}
+GMMN_SIGMA_IMAGES = 5_000
+
 COMPARABILITY_WARNING = (
     "Parzen scores are comparable only at equal sample counts: "
     "more samples raise the score of the same model. Never compare across sample counts."

@@ -55,7 +55,7 @@ class Samples:
 
     def block(self, first: int, last: int) -> Array:
         """Return rows ``first`` to ``last`` (excluded), contiguous, in float32 or float64."""
-        rows = _contiguous_floats(self.array[first:last])
+        rows: Array = _contiguous_floats(self.array[first:last])
         self.lowest = min(self.lowest, float(rows.min()))
         self.highest = max(self.highest, float(rows.max()))
         check_finite(rows, self.name, first)
@@ -83,19 +83,19 @@ class Samples:
         rows = _contiguous_floats(queries)
         check_finite(rows, name)
         if isinstance(self.array, Tensor):
-            before = torch.as_tensor(rows)
-            after: Array = before.to(device=self.array.device, dtype=wanted)
-            exact = bool((after.to(before.dtype).to(before.device) == before).all())
+            tensor = torch.as_tensor(rows)
+            converted: Array = tensor.to(device=self.array.device, dtype=wanted)
+            exact = bool((tensor.to(wanted).to(tensor.dtype) == tensor).all())
         else:
-            before = rows.numpy(force=True) if isinstance(rows, Tensor) else rows
-            after = before.astype(wanted, copy=False)
-            exact = bool((after == before).all())
+            array = rows.numpy(force=True) if isinstance(rows, Tensor) else rows
+            converted = array.astype(wanted, copy=False)
+            exact = bool((converted == array).all())
         if not exact:
             raise TypeError(
                 f"{name}: expected {wanted} as in {self.name}, got {queries.dtype} numbers that "
                 "would be rounded; convert one of them"
             )
-        return after
+        return converted
 
 
 def draw_samples(source: Any, n_samples: int | None, seed: int) -> Samples:

@@ -6,7 +6,7 @@ import dataclasses
 import json
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from fastgan.published import (
     COMPARABILITY_WARNING,
@@ -204,12 +204,19 @@ def _converted(value: Any, kind: str, name: str) -> Any:
     if value is None and "None" in kind:
         return None
     kind = kind.removesuffix(" | None")
-    accepted = {"str": str, "int": int, "bool": bool, "float": (int, float)}[kind]
+    by_kind: dict[str, type | tuple[type, ...]] = {
+        "str": str,
+        "int": int,
+        "bool": bool,
+        "float": (int, float),
+    }
+    accepted = by_kind[kind]
     boolean = isinstance(value, bool) and kind != "bool"
     if not isinstance(value, accepted) or boolean:
         raise ValueError(f"{name}: expected {kind}, got {value!r}")
-    if kind == "float":
-        if not math.isfinite(value):
-            raise ValueError(f"{name}: expected a finite number, got {value!r}")
-        return float(value)
-    return value
+    if kind != "float":
+        return value
+    number = float(cast("float", value))
+    if not math.isfinite(number):
+        raise ValueError(f"{name}: expected a finite number, got {value!r}")
+    return number
