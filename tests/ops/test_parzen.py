@@ -79,7 +79,7 @@ def test_odd_sizes(simd_level, n_queries, n_samples):
 @pytest.mark.parametrize("form", ["uint8", "float32", "float64"])
 def test_real_mnist(data_folder, simd_level, form):
     mnist = load_dataset("mnist", folder=data_folder)
-    queries, samples = mnist.test[:60].numpy(), mnist.train[:6000].numpy()
+    queries, samples = mnist.test[:20].numpy(), mnist.train[:3000].numpy()
     sigmas = np.logspace(-1, 0, 10)
     if form == "uint8":
         queries, samples = ((255 * x).round().astype(np.uint8) for x in (queries, samples))
