@@ -373,21 +373,21 @@ def _draw_deviation(figure: Any, rows: Metrics, colours: _Theme) -> None:
 def _draw_sigma(figure: Any, rows: Metrics, colours: _Theme) -> None:
     axes = figure.subplots()
     _heading(axes, f"Choice of {_SIGMA}", "nats, validation images", colours, pad=10)
-    sigmas = [row["sigma"] for row in rows]
-    axes.plot(sigmas, [row["mean"] for row in rows], color=colours.likelihood, lw=1.7, zorder=2)
-    axes.scatter(sigmas, [row["mean"] for row in rows], s=14, color=colours.likelihood, zorder=3)
+    sigmas, means = [row["sigma"] for row in rows], [row["mean"] for row in rows]
+    axes.plot(sigmas, means, color=colours.likelihood, lw=1.7, marker="o", ms=3.6, zorder=2)
     for row in rows:
         if row["chosen"]:
             axes.scatter(row["sigma"], row["mean"], s=70, color=colours.likelihood, zorder=4)
             axes.annotate(
                 f"{_SIGMA} = {row['sigma']:.3g}",
                 (row["sigma"], row["mean"]),
-                xytext=(10, 2),
+                xytext=(0, 9),
                 textcoords="offset points",
+                ha="center",
                 fontweight="bold",
                 color=colours.likelihood,
             )
-    axes.margins(y=0.15)
+    axes.margins(y=0.2)
     axes.grid(False, axis="x")
     axes.set_xlabel(f"{_SIGMA}, standard deviation of the Gaussian on each sample", fontsize=8.5)
 
