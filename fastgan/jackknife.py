@@ -49,7 +49,7 @@ def jackknife_error(mean: float, without: NDArray[np.float64], sizes: NDArray[np
 
     Notes
     -----
-    Busing, Meijer and van der Leeden 1999, "Delete-m jackknife for unequal m", eq. 8 and 9; with
+    Busing, Meijer and van der Leeden 1999, "Delete-m jackknife for unequal m"; with
     equal blocks it is sqrt((g - 1) / g sum (without - mean of without)^2).
     """
     n_blocks, n_samples = len(without), sizes.sum()

@@ -70,7 +70,7 @@ class ReferenceResult:
 
 
 _PAPER = "Goodfellow et al. 2014, Table 1 (arXiv 1406.2661)"
-_DIFFUSION = "Sohl-Dickstein et al. 2015, Table 2 (arXiv 1503.03585)"
+_DIFFUSION = "Sohl-Dickstein et al. 2015 (arXiv 1503.03585)"
 
 REFERENCE_TABLE: tuple[ReferenceResult, ...] = (
     ReferenceResult("DBN", Score(138, 2), Score(1909, 66), _PAPER, True),
