@@ -212,7 +212,7 @@ def test_reproduce_lists_the_seeds_that_collapsed(tmp_path: Path) -> None:
     recipe = tiny(tmp_path / "tiny.toml", learning_rate=1e-9, learning_rate_floor=0.0,
                   generator=(recipes.DenseLayer(64, "sigmoid", initial_range=1e-6,
                                                 bias_from_data=True),),
-                  n_epochs=30, batch_size=40)  # fmt: skip
+                  n_epochs=6, batch_size=20, evaluate_every=100)  # fmt: skip
     result = invoke("reproduce", recipe, "--max-seeds", 2, "--out", "all", "--quiet")
     assert result.exit_code == 1
     assert "set aside: seed 0" in result.stdout
