@@ -49,7 +49,7 @@ _PUBLIC: dict[str, str | None] = {
     "train": "fastgan.training",
 }
 
-__all__ = ["__version__", *sorted(_PUBLIC)]  # noqa: PLE0604
+__all__ = ["__version__", *sorted(_PUBLIC)]
 
 
 def __getattr__(name: str) -> Any:

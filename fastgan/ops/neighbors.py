@@ -10,24 +10,19 @@ from torch import Tensor
 from fastgan import _core, backends
 from fastgan.checks import check_integer
 from fastgan.ops._points import check_points
+from fastgan.ops._registry import array, register
 from fastgan.reference.neighbors import nearest_neighbors as reference_nearest_neighbors
-
-_library = torch.library.Library("fastgan", "FRAGMENT")
-_library.define(
-    "nearest_neighbors(Tensor queries, Tensor data, SymInt k, bool exclude_self)"
-    " -> (Tensor squared_distances, Tensor indices)"
-)
 
 
 def _native(queries: Tensor, data: Tensor, k: int, exclude_self: bool) -> tuple[Tensor, Tensor]:
     squared_distances, indices = _empty(queries, data, k, exclude_self)
     _core.nearest_neighbors(
-        queries.numpy(),
-        data.numpy(),
+        array(queries),
+        array(data),
         exclude_self,
         torch.get_num_threads(),
-        squared_distances.numpy(),
-        indices.numpy(),
+        array(squared_distances),
+        array(indices),
     )
     return squared_distances, indices
 
@@ -40,8 +35,12 @@ def _empty(queries: Tensor, data: Tensor, k: int, exclude_self: bool) -> tuple[T
     )
 
 
-_library.impl("nearest_neighbors", _native, "CPU")
-torch.library.register_fake("fastgan::nearest_neighbors", _empty, lib=_library)
+_op = register(
+    "nearest_neighbors(Tensor queries, Tensor data, SymInt k, bool exclude_self)"
+    " -> (Tensor squared_distances, Tensor indices)",
+    cpu=_native,
+    fake=_empty,
+)
 
 
 def nearest_neighbors(
@@ -112,7 +111,5 @@ def nearest_neighbors(
     if backends.resolve_impl("neighbors", impl, points.queries.device) == "reference":
         found = reference_nearest_neighbors(points.queries, points.others, int(k), exclude_self)
     else:
-        found = torch.ops.fastgan.nearest_neighbors(
-            points.queries, points.others, int(k), bool(exclude_self)
-        )
+        found = _op(points.queries, points.others, int(k), bool(exclude_self))
     return points.answer(found[0]), points.answer(found[1])

@@ -13,28 +13,24 @@ from torch import Tensor
 from fastgan import _core, backends
 from fastgan.checks import check_integer, check_number
 from fastgan.ops._points import Points, check_points
+from fastgan.ops._registry import array, register
 from fastgan.reference.parzen import parzen_log_sums as reference_log_sums
 
 BLOCK_SIZE = 65536
 # 1 / (2 sigma^2) and d2 / (2 sigma^2) must be normal float64 numbers.
 SIGMA_LEAST, SIGMA_MOST = 1e-150, 1e150
 
-_library = torch.library.Library("fastgan", "FRAGMENT")
-_library.define(
-    "parzen_log_sums(Tensor queries, Tensor samples, Tensor sigmas, int block_size) -> Tensor"
-)
-
 
 def _native(queries: Tensor, samples: Tensor, sigmas: Tensor, block_size: int) -> Tensor:
     out = _empty(queries, samples, sigmas, block_size)
     precision = _core.parzen_log_sums(
-        queries.numpy(),
-        samples.numpy(),
-        sigmas.numpy(),
+        array(queries),
+        array(samples),
+        array(sigmas),
         block_size,
         "auto",
         torch.get_num_threads(),
-        out.numpy(),
+        array(out),
     )
     backends.log_once(f"parzen: dense sum with {precision} products, {_core.simd_level()}")
     return out
@@ -45,8 +41,11 @@ def _empty(queries: Tensor, samples: Tensor, sigmas: Tensor, block_size: int) ->
     return queries.new_empty((n_blocks, sigmas.shape[0], queries.shape[0]), dtype=torch.float64)
 
 
-_library.impl("parzen_log_sums", _native, "CPU")
-torch.library.register_fake("fastgan::parzen_log_sums", _empty, lib=_library)
+_op = register(
+    "parzen_log_sums(Tensor queries, Tensor samples, Tensor sigmas, int block_size) -> Tensor",
+    cpu=_native,
+    fake=_empty,
+)
 
 
 def parzen_log_likelihood(
@@ -136,7 +135,7 @@ def parzen_log_sums(
     block_size: int = BLOCK_SIZE,
     impl: str = "auto",
 ) -> Any:
-    """Return the Parzen sums of consecutive blocks of samples, from which any part can be put together.
+    """Return the Parzen sums of consecutive blocks of samples, to be put together in any way.
 
     ``log sum_{i in block} exp(-|x - s_i|^2 / (2 sigma^2))``. The log-sum-exp over all blocks is the
     sum over all samples; over all but one, what the jackknife needs.
@@ -202,5 +201,5 @@ def _log_sums(points: Points, sigmas: Tensor, block_size: int, impl: str) -> Ten
     sigmas = sigmas.to(queries.device)
     if backends.resolve_impl("parzen", impl, queries.device) == "reference":
         return reference_log_sums(queries, samples, sigmas, block_size)
-    result: Tensor = torch.ops.fastgan.parzen_log_sums(queries, samples, sigmas, block_size)
+    result: Tensor = _op(queries, samples, sigmas, block_size)
     return result

@@ -7,7 +7,7 @@ from torch import Tensor
 
 
 def parzen_log_sums(queries: Tensor, samples: Tensor, sigmas: Tensor, block_size: int) -> Tensor:
-    """Return log sum_{i in block} exp(-|x - s_i|^2 / (2 sigma^2)), (n_blocks, n_sigmas, n_queries)."""
+    """Return log sum_{i in block} exp(-d2 / (2 sigma^2)), (n_blocks, n_sigmas, n_queries)."""
     samples = samples.double()
     n_blocks = -(-samples.shape[0] // block_size)
     log_sums = samples.new_empty((n_blocks, sigmas.shape[0], queries.shape[0]))

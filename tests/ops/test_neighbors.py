@@ -14,7 +14,9 @@ from fastgan.data import load_dataset
 
 def rounded_once(x, y):
     """sum (x - y)^2 in rational arithmetic, rounded once."""
-    return float(sum((Fraction(float(a)) - Fraction(float(b))) ** 2 for a, b in zip(x, y, strict=True)))
+    return float(
+        sum((Fraction(float(a)) - Fraction(float(b))) ** 2 for a, b in zip(x, y, strict=True))
+    )
 
 
 def exact_neighbors(queries, data, k, exclude_self=False):
@@ -75,7 +77,7 @@ def test_near_ties(seed, n_rows, n_features, scale, offset, dtype):
 @pytest.mark.data
 @pytest.mark.parametrize("form", ["uint8", "float32", "float64"])
 def test_real_mnist(data_folder, simd_level, form):
-    """Against a float64 brute force; every answer confirmed in rational arithmetic where they differ."""
+    """Against a float64 brute force; where they differ, rational arithmetic decides."""
     mnist = load_dataset("mnist", folder=data_folder)
     queries, data = mnist.test[:20].numpy(), mnist.train[:4000].numpy()
     if form == "uint8":

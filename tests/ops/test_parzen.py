@@ -118,7 +118,9 @@ def test_a_distance_past_float64_is_minus_infinity():
     st.floats(-3, 3),
     st.sampled_from([np.float32, np.float64]),
 )
-def test_any_scale_and_spread(seed, n_queries, n_samples, d, log_scale, log_offset, log_sigma, dtype):
+def test_any_scale_and_spread(
+    seed, n_queries, n_samples, d, log_scale, log_offset, log_sigma, dtype
+):
     generator = np.random.default_rng(seed)
     scale = 10.0**log_scale
     shift = scale * 10.0**log_offset
