@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import hashlib
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +30,10 @@ _DISK_FULL = {errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)}
 
 # What may change when a run is resumed: how long it goes on and how it is judged.
 FREE_FIELDS = frozenset({"n_epochs", "evaluate_every", "n_samples"})
+
+
+# No more than about a twentieth of the time goes into writing checkpoints.
+CHECKPOINT_SHARE = 1 / 20
 
 
 @dataclass(frozen=True)
@@ -116,6 +122,36 @@ def check_same_recipe(path: Path, found: Recipe, wanted: Recipe) -> None:
     phrases = differences(wanted, found, ignore=FREE_FIELDS)
     if phrases:
         raise ValueError(f"{path}: this is a checkpoint of another recipe: {'; '.join(phrases)}")
+
+
+class SaveClock:
+    """When to write the next checkpoint; a context around writing one."""
+
+    def __init__(self, every_seconds: float) -> None:
+        self._every_seconds = every_seconds
+        self._wait_seconds = every_seconds
+        self._last = time.perf_counter()
+
+    def due(self) -> bool:
+        """Say whether it is time."""
+        return time.perf_counter() - self._last >= self._wait_seconds
+
+    def __enter__(self) -> None:
+        self._started = time.perf_counter()
+
+    def __exit__(self, *_: object) -> None:
+        self._last = time.perf_counter()
+        if self._every_seconds > 0.0:
+            took_seconds = self._last - self._started
+            self._wait_seconds = max(self._every_seconds, took_seconds / CHECKPOINT_SHARE)
+
+
+def digest_of(images: Tensor) -> str:
+    """Return 128 bits of BLAKE2b of the training images."""
+    content = images.detach().cpu().contiguous().numpy()
+    digest = hashlib.blake2b(repr((content.shape, content.dtype.str)).encode(), digest_size=16)
+    digest.update(content.data)
+    return digest.hexdigest()
 
 
 @contextlib.contextmanager

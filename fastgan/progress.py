@@ -9,10 +9,8 @@ from types import TracebackType
 from rich.console import Console
 from rich.progress import (
     BarColumn,
-    MofNCompleteColumn,
     Progress,
     TextColumn,
-    TimeElapsedColumn,
     TimeRemainingColumn,
 )
 
@@ -36,18 +34,17 @@ class Display:
     def __init__(
         self, name: str, n_epochs: int, n_batches: int, n_done: int, visible: bool | None
     ) -> None:
+        self._name = name
         self._n_epochs = n_epochs
+        self._log_likelihood = ""  # the last one known
         shown = sys.stderr.isatty() if visible is None else visible
         self._progress: Progress | None = None
         if shown:
             self._progress = Progress(
                 TextColumn("[bold]{task.description}"),
-                BarColumn(),
-                MofNCompleteColumn(),
-                TimeElapsedColumn(),
-                TextColumn("left"),
+                BarColumn(bar_width=10),
                 TimeRemainingColumn(),
-                TextColumn("{task.fields[figures]}"),
+                TextColumn("left  {task.fields[figures]}"),
                 console=Console(stderr=True),
                 refresh_per_second=4,
             )
@@ -76,15 +73,19 @@ class Display:
 
     def epoch(self, record: dict[str, float | int]) -> None:
         """Show the figures of an epoch that has ended."""
-        figures = (
-            f"epoch {record['epoch']}/{self._n_epochs}  D cost {record['discriminator_cost']:.3f}  "
-            f"G cost {record['generator_cost']:.3f}  deviation {record['sample_deviation']:.3f}"
-        )
+        epoch = f"epoch {record['epoch']}/{self._n_epochs}"
+        costs = f"D {record['discriminator_cost']:.3f}  G {record['generator_cost']:.3f}"
         if "validation_log_likelihood" in record:
-            figures += f"  validation {record['validation_log_likelihood']:.1f} nats"
-        if self._progress is not None:
-            self._progress.update(self._task, figures=figures)
-        logger.info(figures)
+            self._log_likelihood = f"  {record['validation_log_likelihood']:.1f} nats"
+        if self._progress is not None:  # within the 80 columns of a plain terminal
+            self._progress.update(
+                self._task,
+                description=f"{self._name} {epoch}",
+                figures=costs + self._log_likelihood,
+            )
+        deviation = f"  deviation {record['sample_deviation']:.3f}"
+        new = self._log_likelihood if "validation_log_likelihood" in record else ""
+        logger.info("%s  %s%s%s", epoch, costs, deviation, new)
 
     def warn(self, text: str) -> None:
         """Say something that must not be missed."""

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import hashlib
 import logging
 import os
 import time
@@ -22,7 +21,14 @@ import torch
 from torch import Tensor, nn
 
 from fastgan import recipes
-from fastgan.checkpoints import Checkpoint, check_same_recipe, explained, save_checkpoint
+from fastgan.checkpoints import (
+    Checkpoint,
+    SaveClock,
+    check_same_recipe,
+    digest_of,
+    explained,
+    save_checkpoint,
+)
 from fastgan.checks import check_integer
 from fastgan.collapse import watch
 from fastgan.data import Dataset, load_dataset
@@ -48,9 +54,6 @@ N_GRID_SAMPLES = 100
 # a second one, and on a busy machine threads that wait for each other cost many times the product.
 # So such a run has the same bits for any number of cores.
 SMALL_N_WEIGHTS = 500_000
-
-# No more than about a twentieth of the time goes into writing checkpoints.
-CHECKPOINT_SHARE = 1 / 20
 
 
 @dataclass(frozen=True)
@@ -150,7 +153,7 @@ def train(
     )
     n_threads = options.n_threads or _default_n_threads(step)
     train_images = dataset.train.to(step.device)
-    data_digest = _digest(dataset.train)
+    data_digest = digest_of(dataset.train)
 
     run = Run.create(folder, recipe)
     run.generator = step.generator
@@ -186,7 +189,7 @@ def train(
     n_batches = -(-len(train_images) // recipe.batch_size)
     end = "finished"
     save("running")
-    saving = _SaveClock(options.checkpoint_every_seconds)
+    saving = SaveClock(options.checkpoint_every_seconds)
     n_total = recipe.n_epochs * n_batches
     with (
         _threads(n_threads),
@@ -297,27 +300,6 @@ def resume(folder: str | os.PathLike[str], **changes: Any) -> Run:
     return train(recipe, folder=folder, resume=True, **changes)
 
 
-class _SaveClock:
-    """When to write the next checkpoint; a context around writing one."""
-
-    def __init__(self, every_seconds: float) -> None:
-        self._every_seconds = every_seconds
-        self._wait_seconds = every_seconds
-        self._last = time.perf_counter()
-
-    def due(self) -> bool:
-        return time.perf_counter() - self._last >= self._wait_seconds
-
-    def __enter__(self) -> None:
-        self._started = time.perf_counter()
-
-    def __exit__(self, *_: object) -> None:
-        self._last = time.perf_counter()
-        if self._every_seconds > 0.0:
-            took_seconds = self._last - self._started
-            self._wait_seconds = max(self._every_seconds, took_seconds / CHECKPOINT_SHARE)
-
-
 def _run_folder(recipe: Recipe, options: TrainingOptions) -> Path:
     if options.folder is not None:
         folder = Path(options.folder)
@@ -373,14 +355,6 @@ def _threads(n_threads: int) -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
-
-
-def _digest(images: Tensor) -> str:
-    """Return 128 bits of BLAKE2b of the training images."""
-    content = images.detach().cpu().contiguous().numpy()
-    digest = hashlib.blake2b(repr((content.shape, content.dtype.str)).encode(), digest_size=16)
-    digest.update(content.data)
-    return digest.hexdigest()
 
 
 def _how_to_resume(run: Run, epoch: int, recipe: Recipe) -> str:

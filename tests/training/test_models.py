@@ -237,7 +237,7 @@ def test_maxout_linear_refusals():
     with pytest.raises(ValueError, match=r"include_probability: expected a number in \(0, 1\]"):
         MaxoutLinear(3, 1, 2, include_probability=0.0)
     layer = MaxoutLinear(3, 4, 2, include_probability=0.5)
-    with pytest.raises(ValueError, match="draw: include_probability 0.5 needs a"):
+    with pytest.raises(ValueError, match=r"draw: include_probability 0.5 needs a"):
         layer(torch.rand(2, 3))
     assert layer(torch.rand(2, 3), draw()).shape == (2, 4)
     assert layer.eval()(torch.rand(2, 3)).shape == (2, 4)

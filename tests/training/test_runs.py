@@ -79,7 +79,7 @@ def test_a_foreign_safetensors_file_is_refused(tmp_path):
         load_checkpoint(path)
     metadata = {"format": "fastgan run 1"}
     safetensors.torch.save_file(STATE, path, metadata)
-    with pytest.raises(ValueError, match="the counter 'position' .* is missing"):
+    with pytest.raises(ValueError, match=r"the counter 'position' .* is missing"):
         load_checkpoint(path)
     safetensors.torch.save_file({**STATE, "position": torch.tensor(0)}, path, metadata)
     with pytest.raises(ValueError, match="the metadata 'recipe' is missing"):
@@ -95,7 +95,7 @@ def test_a_full_disk_leaves_the_previous_checkpoint_whole(tmp_path, monkeypatch)
     save_checkpoint(path, a_checkpoint())
     before = path.read_bytes()
     monkeypatch.setattr(os, "fsync", raise_no_space)
-    with pytest.raises(OSError, match="cannot write .*: the disk is full. The last checkpoint is"):
+    with pytest.raises(OSError, match=r"cannot write .*: the disk is full. The last checkpoint is"):
         save_checkpoint(path, a_checkpoint(position=5))
     assert path.read_bytes() == before
     assert list(tmp_path.iterdir()) == [path]  # nothing is left beside it
