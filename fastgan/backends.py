@@ -10,11 +10,13 @@ from __future__ import annotations
 import functools
 import importlib.util
 import logging
+import os
 
 import torch
 
 from fastgan import _core
 
+TRITON_OPERATIONS = frozenset({"dropout", "momentum_sgd"})  # that have a kernel in kernels/
 IMPLEMENTATIONS = ("auto", "reference", "native", "triton")
 STRATEGIES = ("auto", "pruned", "dense")
 
@@ -70,14 +72,28 @@ def resolve_impl(operation: str, impl: str, device: torch.device) -> str:
         if device.type == "cpu":
             return "native"
         log_once(
-            f"{operation}: plain PyTorch on {device.type}, as this version has no kernel for it"
+            f"{operation}: plain PyTorch on {device.type}; this version's Triton kernels, where it "
+            "has one, run only when asked for"
         )
         return "reference"
     if impl == "native" and device.type != "cpu":
         raise ValueError(f"impl: 'native' runs on the CPU, but the inputs are on {device}")
     if impl == "triton":
-        raise ValueError(f"impl: this version has no Triton kernel for {operation}")
+        _check_triton(operation, device)
     return impl
+
+
+def _check_triton(operation: str, device: torch.device) -> None:
+    """Raise ``ValueError`` where the operation's Triton kernel cannot run."""
+    if operation not in TRITON_OPERATIONS:
+        raise ValueError(f"impl: this version has no Triton kernel for {operation}")
+    if not has_triton():
+        raise ValueError("impl: 'triton' needs the package triton, which is not installed")
+    if device.type != "cuda" and os.environ.get("TRITON_INTERPRET") != "1":
+        raise ValueError(
+            "impl: 'triton' runs on a CUDA or ROCm device, or anywhere in Triton's interpreter "
+            f"(TRITON_INTERPRET=1), but the inputs are on {device}"
+        )
 
 
 def resolve_strategy(operation: str, strategy: str) -> str:

@@ -1,8 +1,8 @@
-"""How an operation becomes a torch op: schema, fake, autograd, CPU kernel, registered once.
+"""How an operation becomes a torch op: schema, fake, autograd and kernel, registered once.
 
-``torch.library.Library`` is used directly: a call through it costs 2 us over the kernel, where
-``torch.library.custom_op`` costs 10. Tensors go to the native core as NumPy arrays over the same
-memory.
+``torch.library.Library`` is used directly: a call through it costs 1 us over its kernel, where
+``torch.library.custom_op`` costs 7 (one core of a 2.6 GHz Xeon). Tensors go to the native core as
+NumPy arrays over the same memory.
 """
 
 from __future__ import annotations
@@ -19,19 +19,22 @@ LIBRARY = torch.library.Library("fastgan", "DEF")
 def register(
     schema: str,
     *,
-    cpu: Callable[..., Any],
     fake: Callable[..., Any],
+    cpu: Callable[..., Any] | None = None,
+    every_device: Callable[..., Any] | None = None,
     backward: Callable[..., Any] | None = None,
     setup_context: Callable[..., None] | None = None,
 ) -> Callable[..., Any]:
     """Register ``fastgan::<schema>`` and return the function that calls it.
 
     ``backward`` and ``setup_context`` are those of :func:`torch.library.register_autograd`; an
-    operation without them refuses to be differentiated.
+    operation without them has no gradient. Its kernel is ``cpu`` or ``every_device``.
     """
     name = schema.partition("(")[0]
     LIBRARY.define(schema, tags=(torch.Tag.pt2_compliant_tag,))
-    LIBRARY.impl(name, cpu, "CPU")
+    for function, key in ((cpu, "CPU"), (every_device, "CompositeExplicitAutograd")):
+        if function is not None:
+            LIBRARY.impl(name, function, key)
     torch.library.register_fake(f"fastgan::{name}", fake, lib=LIBRARY)
     if backward is not None:
         torch.library.register_autograd(

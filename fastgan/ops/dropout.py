@@ -46,7 +46,7 @@ def dropout(
     first_row : int
         The number of the first row within the whole batch.
     impl : str
-        ``auto``, ``reference`` or ``native``.
+        ``auto``, ``reference``, ``native`` or ``triton``.
 
     Returns
     -------
@@ -78,7 +78,8 @@ def dropout(
     if chosen == "reference":
         return reference_dropout(input, include_probability, seed, step, stream, first_row)
     seed, step = as_tensor(seed, input.device), as_tensor(step, input.device)
-    result: Tensor = dropout_op(input, include_probability, seed, step, stream, first_row)
+    op = dropout_triton_op if chosen == "triton" else dropout_op
+    result: Tensor = op(input, include_probability, seed, step, stream, first_row)
     return result
 
 
@@ -111,16 +112,37 @@ def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
     ctx.draw = inputs[1:]
 
 
+# A product with the same mask, so each op is its own backward pass (and that one's, and so on).
 def _backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-    # A product with the same mask, so the op is its own backward pass (and that one's, and so on).
     return dropout_op(gradient, *ctx.draw), None, None, None, None, None
 
 
+def _triton_backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+    return dropout_triton_op(gradient, *ctx.draw), None, None, None, None, None
+
+
+def _triton(*arguments: Any) -> Tensor:
+    from fastgan.kernels.dropout import dropout as launch  # triton, only when asked for
+
+    output: Tensor = launch(*arguments)
+    return output
+
+
+_ARGUMENTS = (
+    "(Tensor input, float include_probability, Tensor seed, Tensor step, int stream, "
+    "SymInt first_row) -> Tensor"
+)
 dropout_op = register(
-    "dropout(Tensor input, float include_probability, Tensor seed, Tensor step, int stream, "
-    "SymInt first_row) -> Tensor",
+    "dropout" + _ARGUMENTS,
     cpu=_cpu,
     fake=_fake,
     backward=_backward,
+    setup_context=_setup_context,
+)
+dropout_triton_op = register(
+    "dropout_triton" + _ARGUMENTS,
+    every_device=_triton,
+    fake=_fake,
+    backward=_triton_backward,
     setup_context=_setup_context,
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -49,7 +50,7 @@ def momentum_sgd(
     max_norm : float, optional
         The largest Euclidean norm of a row (of a linear piece's incoming weights), above 0.
     impl : str
-        ``auto``, ``reference`` or ``native``.
+        ``auto``, ``reference``, ``native`` or ``triton``.
 
     Raises
     ------
@@ -89,14 +90,16 @@ def momentum_sgd(
     if chosen == "reference":
         reference_momentum_sgd(weight, velocity, gradient, lr, momentum, max_norm)
         return
+    op = momentum_sgd_triton_op if chosen == "triton" else momentum_sgd_op
+    lr, momentum = _tensor(lr, weight.device), _tensor(momentum, weight.device)
     with torch.no_grad():
-        momentum_sgd_op(weight, velocity, gradient, _tensor(lr), _tensor(momentum), max_norm)
+        op(weight, velocity, gradient, lr, momentum, max_norm)
 
 
-def _tensor(number: float | Tensor) -> Tensor:
+def _tensor(number: float | Tensor, device: torch.device) -> Tensor:
     if isinstance(number, Tensor):
         return number
-    return torch.tensor(float(number), dtype=torch.float64)
+    return torch.tensor(float(number), dtype=torch.float64, device=device)
 
 
 def _cpu(
@@ -123,18 +126,34 @@ def _cpu(
         math.inf if max_norm is None else max_norm,
         torch.get_num_threads(),
     )
-    for tensor in (weight, velocity):
-        if not tensor.is_inference():  # autograd is to notice a saved tensor that was overwritten
+    _mark_written(weight, velocity)
+
+
+def _mark_written(*tensors: Tensor) -> None:
+    """Let autograd notice that a tensor it may have saved was overwritten."""
+    for tensor in tensors:
+        if not tensor.is_inference():
             torch.autograd.graph.increment_version(tensor)
+
+
+def _triton(weight: Tensor, velocity: Tensor, *others: Any) -> None:
+    from fastgan.kernels.momentum_sgd import momentum_sgd as launch  # triton, only when asked for
+
+    launch(weight.detach(), velocity.detach(), *others)
+    _mark_written(weight, velocity)
 
 
 def _fake(*_: object) -> None:
     return None
 
 
-momentum_sgd_op = register(
-    "momentum_sgd(Tensor(a!) weight, Tensor(b!) velocity, Tensor gradient, Tensor lr, "
-    "Tensor momentum, float? max_norm) -> ()",
-    cpu=_cpu,
+_ARGUMENTS = (
+    "(Tensor(a!) weight, Tensor(b!) velocity, Tensor gradient, Tensor lr, Tensor momentum, "
+    "float? max_norm) -> ()"
+)
+momentum_sgd_op = register("momentum_sgd" + _ARGUMENTS, cpu=_cpu, fake=_fake)
+momentum_sgd_triton_op = register(
+    "momentum_sgd_triton" + _ARGUMENTS,
+    every_device=_triton,
     fake=_fake,
 )
