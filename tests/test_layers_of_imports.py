@@ -19,7 +19,7 @@ LAYERS = [
     {"backends", "reference", "collapse", "jackknife"},
     {"ops"},
     {"recipes", "recipe_files", "data", "samples", "scores", "checkpoints"},
-    {"layers"},
+    {"layers", "costs"},
     {"models", "steps"},
     {"runs", "curves", "estimators", "evaluation", "figures", "memorisation", "training"},
     {"report_parts", "report"},

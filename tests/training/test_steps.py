@@ -8,15 +8,10 @@ import torch.nn.functional as F
 from straight import Straight, assert_same_weights
 from torch import nn
 
+from fastgan.costs import discriminator_cost, generator_cost
 from fastgan.models import Discriminator, Generator
 from fastgan.recipes import MNIST, DenseLayer, MaxoutLayer, Recipe
-from fastgan.steps import (
-    AutogradStep,
-    apply_max_norm,
-    discriminator_cost,
-    generator_cost,
-    make_step,
-)
+from fastgan.steps import AutogradStep, apply_max_norm, make_step
 
 TINY = Recipe(
     name="tiny",
@@ -104,6 +99,45 @@ def test_trajectory_of_each_setting(changes):
         step(IMAGES[:8])
         straight(IMAGES[:8], update, step.epoch)
     assert_same_weights(step, straight)
+
+
+@pytest.mark.parametrize("cost", ["non_saturating", "saturating"])
+def test_one_backward_pass_gives_what_two_give(cost):
+    recipe = TINY.replace(cost=cost)
+
+    class Unknown(Discriminator):
+        """Not known to treat rows one by one: two backward passes."""
+
+    one = tiny_step(recipe)
+    unknown = Unknown(recipe).double()
+    two = AutogradStep(Generator(recipe, IMAGES.mean(dim=0)).double(), unknown, recipe)
+    for _ in range(30):
+        one(IMAGES[:8])
+        two(IMAGES[:8])
+    for name, value in one.state_dict().items():
+        torch.testing.assert_close(value, two.state_dict()[name], rtol=1e-10, atol=1e-14)
+
+
+@pytest.mark.parametrize("logit", [-30.0, -58.0, -100.0, -1e4])
+def test_a_discriminator_that_is_sure_still_teaches(logit):
+    # d(D's cost)/d(logit) is exp(logit) / 2n here and underflows; G's own is -1 / n.
+    step = tiny_step(TINY)
+    step.generator.float(), step.discriminator.float()
+    with torch.no_grad():
+        step.discriminator.output.weight.mul_(0.01)
+        step.discriminator.output.bias.fill_(logit)
+    exact = AutogradStep(
+        copy.deepcopy(step.generator).double(), copy.deepcopy(step.discriminator).double(), TINY
+    )
+    step = AutogradStep(step.generator, step.discriminator, TINY)
+    step(IMAGES[:8].float())
+    exact(IMAGES[:8].float().double())
+    for ours, plain in zip(
+        step._generator_velocity.values(), exact._generator_velocity.values(), strict=True
+    ):
+        assert plain.abs().max() > 0
+        # a dozen products of float32 numbers, summed over at most 16 terms
+        assert (ours - plain).abs().max() <= 2e-5 * plain.abs().max()
 
 
 def test_float32_is_advanced_one_step_like_float64():
