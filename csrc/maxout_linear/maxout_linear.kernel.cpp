@@ -27,9 +27,12 @@ FASTGAN_INLINE void maximum_of_group(const T* __restrict products, const T* __re
     best_piece[unit] = 0;
   }
   for (std::size_t piece = 1; piece < n_pieces; ++piece) {
+    T candidate[kUnits];  // so that the loop that chooses is contiguous: clang branches otherwise
     for (std::size_t unit = 0; unit < n_units; ++unit) {
-      const T value = products[unit * n_pieces + piece] + bias[unit * n_pieces + piece];
-      const T before = best[unit];
+      candidate[unit] = products[unit * n_pieces + piece] + bias[unit * n_pieces + piece];
+    }
+    for (std::size_t unit = 0; unit < n_units; ++unit) {
+      const T value = candidate[unit], before = best[unit];
       // value > before, or value is the first NaN
       const bool better = !(value <= before) & (before == before);
       best[unit] = better ? value : before;
@@ -73,6 +76,8 @@ void forward(const MaxoutShape& shape, const T* products, const T* bias, const D
   // 5 gcc 12 falls back to branches.
   if (shape.n_pieces == 2) {
     forward_rows<T, 2>(shape, products, bias, mask, first, values, winner);
+  } else if (shape.n_pieces == 5) {
+    forward_rows<T, 5>(shape, products, bias, mask, first, values, winner);
   } else {
     forward_rows<T, 0>(shape, products, bias, mask, first, values, winner);
   }
