@@ -94,7 +94,14 @@ class Run:
 
     @property
     def metrics(self) -> list[dict[str, Any]]:
-        """The epochs' records, in order; see the README for the fields."""
+        """The epochs' records, in order.
+
+        Always: ``epoch``, ``step`` (batches so far); ``discriminator_cost``, ``generator_cost``,
+        ``real_probability``, ``fake_probability`` (means over the epoch's images, dropout on);
+        ``sample_mean`` and ``sample_deviation`` (over z, mean over pixels) of 1,000 samples;
+        ``learning_rate`` and ``momentum`` of the last update; ``seconds`` of training so far.
+        Where the epoch was evaluated: ``validation_log_likelihood`` (nats) and ``sigma``.
+        """
         return [record for record in read_metrics(self.metrics_path) if "warning" not in record]
 
     @property

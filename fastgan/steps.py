@@ -211,8 +211,9 @@ class AutogradStep:
         velocity: dict[str, Tensor],
         gradients: list[Tensor | None],
     ) -> None:
-        learning_rate = self.recipe.learning_rate_at(self.update)
-        momentum = self.recipe.momentum_at(self.epoch)
+        rates = (self.recipe.learning_rate_at(self.update), self.recipe.momentum_at(self.epoch))
+        # Tensors, as the operation takes them: made once here and not once a parameter.
+        learning_rate, momentum = torch.tensor(rates, dtype=torch.float64, device=self.device)
         for (name, parameter), gradient in zip(parameters.items(), gradients, strict=True):
             if gradient is None:  # the cost does not reach it: it stays put
                 continue
