@@ -9,6 +9,9 @@ import torch
 
 from fastgan import backends
 
+# A child process imports the fastgan under test, not the source folder that it may be started in.
+os.environ["PYTHONSAFEPATH"] = "1"
+
 
 @pytest.fixture(params=backends.simd_levels())
 def simd_level(request: pytest.FixtureRequest) -> Iterator[str]:
