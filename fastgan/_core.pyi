@@ -84,3 +84,10 @@ def momentum_sgd(
     max_norm: float,
     n_threads: int,
 ) -> None: ...
+def approximate_distances(
+    queries: NDArray[Any],
+    samples: NDArray[Any],
+    in_float64: bool,
+    squared_distances: NDArray[Any],
+    allowances: NDArray[Any],
+) -> None: ...

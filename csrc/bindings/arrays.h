@@ -1,5 +1,6 @@
 // NumPy arrays as pointers and sizes. Every array must be C-contiguous and of the exact dtype: the
-// Python layer has seen to it, so a mismatch here is a fault of ours and is refused, never repaired.
+// Python layer has seen to it, so a mismatch here is a fault of ours and is refused, never
+// repaired.
 #pragma once
 
 #include <pybind11/numpy.h>

@@ -9,8 +9,9 @@
 namespace fastgan::bindings {
 
 void register_backend(pybind11::module_& module) {
-  module.def("simd_level", [] { return std::string(level_name(active_level())); },
-             "The SIMD level in force.");
+  module.def(
+      "simd_level", [] { return std::string(level_name(active_level())); },
+      "The SIMD level in force.");
   module.def(
       "simd_levels",
       [] {

@@ -9,6 +9,7 @@ PYBIND11_MODULE(_core, module) {
   fastgan::bindings::register_dropout(module);
   fastgan::bindings::register_maxout_linear(module);
   fastgan::bindings::register_momentum_sgd(module);
+  fastgan::bindings::register_distances(module);
   fastgan::bindings::register_parzen(module);
   fastgan::bindings::register_neighbors(module);
 }

@@ -31,8 +31,8 @@ std::string log_sums(const py::array& queries, const py::array& samples, const p
   Precision used;
   {
     py::gil_scoped_release release;
-    used = parzen_log_sums(q, s, sigma, std::size_t(sigmas.size()), block_size, wanted,
-                           n_threads, target);
+    used = parzen_log_sums(q, s, sigma, std::size_t(sigmas.size()), block_size, wanted, n_threads,
+                           target);
   }
   return used == Precision::float64 ? "float64" : "float32";
 }

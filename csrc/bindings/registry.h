@@ -11,6 +11,7 @@ void register_philox(pybind11::module_& module);
 void register_dropout(pybind11::module_& module);
 void register_maxout_linear(pybind11::module_& module);
 void register_momentum_sgd(pybind11::module_& module);
+void register_distances(pybind11::module_& module);
 void register_parzen(pybind11::module_& module);
 void register_neighbors(pybind11::module_& module);
 

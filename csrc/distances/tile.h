@@ -15,8 +15,8 @@
 //
 // where the first term is the product (a chain of kChunk fused or 2 kChunk plain operations, then
 // n_chunks additions, on terms whose absolute sum is at most |x| S), and the second adds what
-// rounding the centred numbers does (2 (|x| + S)^2 u), what putting d2 together does (3 of them) and
-// two more for those who round a d2, or what they compare it with, once more. tests/ops/
+// rounding the centred numbers does (2 (|x| + S)^2 u), what putting d2 together does (3 of them)
+// and two more for those who round a d2, or what they compare it with, once more. tests/ops/
 // test_distances.py measures the error beside this bound.
 //
 // What comes out for a pair depends on that pair, the centre and the tile's S alone: not on which
@@ -37,8 +37,8 @@ template <class T>
 class Buffer {
  public:
   explicit Buffer(std::size_t size)
-      : data_(static_cast<T*>(::operator new(std::max<std::size_t>(size, 1) * sizeof(T),
-                                             std::align_val_t{64}))) {}
+      : data_(static_cast<T*>(
+            ::operator new(std::max<std::size_t>(size, 1) * sizeof(T), std::align_val_t{64}))) {}
   ~Buffer() { ::operator delete(data_, std::align_val_t{64}); }
   Buffer(const Buffer&) = delete;
   Buffer& operator=(const Buffer&) = delete;

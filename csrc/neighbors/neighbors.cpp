@@ -24,8 +24,8 @@ bool float32_decides(const Points& data, const double* centre, std::size_t k) {
   if (n_probes == 0 || k * 4 > last - n_probes) return true;
   std::vector<double> distances(n_probes * k);
   std::vector<std::int64_t> indices(n_probes * k);
-  const NeighborsTask probe{data,     data, centre, k, false, 0, n_probes,
-                            n_probes, last, distances.data(), indices.data()};
+  const NeighborsTask probe{
+      data, data, centre, k, false, 0, n_probes, n_probes, last, distances.data(), indices.data()};
   const auto n_scored = static_cast<double>(FASTGAN_DISPATCH(neighbors_task_float32)(probe));
   const auto n_pairs = static_cast<double>(n_probes * (last - n_probes));
   const auto n_wanted = static_cast<double>(n_probes * k);
@@ -65,8 +65,7 @@ void nearest_neighbors(const Points& queries, const Points& data, std::size_t k,
   const std::size_t n_ranges = (n_queries + n_in_task - 1) / n_in_task;
   // Few queries against many rows: the rows are shared out too.
   const std::size_t most_segments = (data.n_rows + kRowsInSegment - 1) / kRowsInSegment;
-  const std::size_t n_segments =
-      n_ranges >= n_threads ? 1 : std::min(most_segments, 4 * n_threads);
+  const std::size_t n_segments = n_ranges >= n_threads ? 1 : std::min(most_segments, 4 * n_threads);
   const auto run_range = [&](std::size_t range, std::size_t segment, double* d, std::int64_t* i) {
     const std::size_t first = range * n_in_task;
     run({queries, data, centre.data(), k, exclude_self, first,
@@ -74,9 +73,8 @@ void nearest_neighbors(const Points& queries, const Points& data, std::size_t k,
          data.n_rows * (segment + 1) / n_segments, d + first * k, i + first * k});
   };
   if (n_segments == 1) {
-    parallel_for(n_ranges, n_threads, [&](std::size_t range) {
-      run_range(range, 0, squared_distances, indices);
-    });
+    parallel_for(n_ranges, n_threads,
+                 [&](std::size_t range) { run_range(range, 0, squared_distances, indices); });
     return;
   }
   std::vector<double> part_distances(n_segments * n_queries * k);

@@ -69,8 +69,7 @@ class Engine {
           const double norm = std::sqrt(strips.squared_norms(strip)[row]);
           visit_row(distances.get() + row * tile.capacity(), tile, first,
                     task_.first_query + strip + row,
-                    Tile<T>::allowance(norm, tile.largest_norm(), n_features_),
-                    best[strip + row]);
+                    Tile<T>::allowance(norm, tile.largest_norm(), n_features_), best[strip + row]);
         }
       }
     }
@@ -90,8 +89,8 @@ class Engine {
   void visit_row(T* distances, const SampleTile<T, In>& tile, std::size_t first_row,
                  std::size_t query_row, double allowance, Best& best) {
     const In* query = task_.queries.row<In>(query_row);
-    const bool has_self = task_.exclude_self && query_row >= first_row &&
-                          query_row < first_row + tile.n_samples();
+    const bool has_self =
+        task_.exclude_self && query_row >= first_row && query_row < first_row + tile.n_samples();
     const std::size_t self = has_self ? query_row - first_row : tile.capacity();
     if (!(allowance < std::numeric_limits<T>::max())) {
       for (std::size_t column = 0; column < tile.n_samples(); ++column) {

@@ -29,8 +29,8 @@ Precision choose_precision(const Points& samples, const double* centre, const do
   if (n_probes == 0) return Precision::float32;
   const std::size_t last = std::min(samples.n_rows, n_probes + kProbeSamples);
   std::vector<double> ignored(n_sigmas * n_probes);
-  const ParzenTask probe{samples, samples, centre,   sigmas,         n_sigmas,       0,
-                         n_probes, n_probes, last, samples.n_rows, ignored.data(), n_probes};
+  const ParzenTask probe{samples,  samples,  centre, sigmas,         n_sigmas,       0,
+                         n_probes, n_probes, last,   samples.n_rows, ignored.data(), n_probes};
   const auto n_rescored = static_cast<double>(FASTGAN_DISPATCH(parzen_task_float32)(probe));
   const auto n_pairs = static_cast<double>(n_probes * (last - n_probes));
   return n_rescored > kMostRescored * n_pairs ? Precision::float64 : Precision::float32;

@@ -68,9 +68,8 @@ class Engine {
       for (std::size_t j = 0; j < inverse_.size(); ++j) {
         // No finite distance at all: every term is exp(-infinity).
         task_.log_sums[j * task_.sigma_stride + q] =
-            sums[q].values[j] > 0.0
-                ? std::log(sums[q].values[j]) - sums[q].reference * inverse_[j]
-                : -std::numeric_limits<double>::infinity();
+            sums[q].values[j] > 0.0 ? std::log(sums[q].values[j]) - sums[q].reference * inverse_[j]
+                                    : -std::numeric_limits<double>::infinity();
       }
     }
     return n_rescored_;
@@ -114,17 +113,17 @@ class Engine {
     exact_.clear();
     double least_exact = std::numeric_limits<double>::infinity();
     for (const std::size_t column : candidates_) {
-      const double d2 = squared_distance(query, task_.samples.row<In>(first_sample + column),
-                                         n_features_);
+      const double d2 =
+          squared_distance(query, task_.samples.row<In>(first_sample + column), n_features_);
       distances[column] = kGone;
       least_exact = std::min(least_exact, d2);
       exact_.push_back(d2);
     }
-    const T least_rest = candidates_.size() == tile.n_samples() ? kGone
-                                                                : smallest(distances, n_columns);
+    const T least_rest =
+        candidates_.size() == tile.n_samples() ? kGone : smallest(distances, n_columns);
     // The reference is kept representable in T, so that subtracting it rounds only once.
-    sums.lower_reference(
-        round_down(std::min(least_exact, static_cast<double>(least_rest))), inverse_);
+    sums.lower_reference(round_down(std::min(least_exact, static_cast<double>(least_rest))),
+                         inverse_);
     if (!(sums.reference < std::numeric_limits<double>::infinity())) return;
     for (const double d2 : exact_) {
       for (std::size_t j = 0; j < inverse_.size(); ++j) {
@@ -135,9 +134,9 @@ class Engine {
       // Terms below 2^-60 of the sum, all n_samples of them together, are below float64's rounding.
       const double cut = (42.0 + log_n_) / inverse_[j];
       if (static_cast<double>(least_rest) - sums.reference > cut) continue;
-      sums.values[j] += sum_of_exponentials(distances, n_columns, static_cast<T>(sums.reference),
-                                            static_cast<T>(inverse_[j]),
-                                            round_up(sums.reference + cut));
+      sums.values[j] +=
+          sum_of_exponentials(distances, n_columns, static_cast<T>(sums.reference),
+                              static_cast<T>(inverse_[j]), round_up(sums.reference + cut));
     }
   }
 
@@ -184,8 +183,7 @@ class Engine {
 
 template <class T>
 std::size_t run_task(const ParzenTask& task) {
-  return with_scalar(task.samples.scalar,
-                     [&]<class In>() { return Engine<T, In>(task).run(); });
+  return with_scalar(task.samples.scalar, [&]<class In>() { return Engine<T, In>(task).run(); });
 }
 
 }  // namespace

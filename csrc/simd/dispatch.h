@@ -29,14 +29,11 @@
   namespace avx512_vnni {                               \
   result name arguments;                                \
   }
-#define FASTGAN_DISPATCH(name)                                             \
-  (::fastgan::active_level() == ::fastgan::Level::avx512_vnni              \
-       ? &::fastgan::avx512_vnni::name                                     \
-       : ::fastgan::active_level() == ::fastgan::Level::avx512             \
-             ? &::fastgan::avx512::name                                    \
-             : ::fastgan::active_level() == ::fastgan::Level::avx2         \
-                   ? &::fastgan::avx2::name                                \
-                   : &::fastgan::portable::name)
+#define FASTGAN_DISPATCH(name)                                                                \
+  (::fastgan::active_level() == ::fastgan::Level::avx512_vnni ? &::fastgan::avx512_vnni::name \
+   : ::fastgan::active_level() == ::fastgan::Level::avx512    ? &::fastgan::avx512::name      \
+   : ::fastgan::active_level() == ::fastgan::Level::avx2      ? &::fastgan::avx2::name        \
+                                                              : &::fastgan::portable::name)
 #else
 #define FASTGAN_DECLARE_KERNEL(result, name, arguments) \
   namespace portable {                                  \
