@@ -35,7 +35,14 @@ def run(*command: str | Path, **options: object) -> str:
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """Build the wheel once, with this environment's own build tools, and keep the build folder."""
+    """Build the wheel once, with this environment's own build tools, and keep the build folder.
+
+    FASTGAN_BUILT names a folder that holds both already: the wheel under test and ``build``.
+    """
+    if os.environ.get("FASTGAN_BUILT"):
+        folder = Path(os.environ["FASTGAN_BUILT"])
+        (wheel,) = folder.glob("*.whl")
+        return {"wheel": wheel, "build": folder / "build"}
     for tool in ("scikit_build_core", "pybind11"):
         pytest.importorskip(tool, reason="pip install '.[test]' brings the build tools")
     folder = tmp_path_factory.mktemp("built")
