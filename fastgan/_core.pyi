@@ -17,6 +17,7 @@ def parzen_log_sums(
     n_threads: int,
     out: NDArray[Any],
 ) -> str: ...
+def merge_log_sums(log_sums: NDArray[Any], out: NDArray[Any]) -> None: ...
 def nearest_neighbors(
     queries: NDArray[Any],
     data: NDArray[Any],

@@ -37,6 +37,16 @@ std::string log_sums(const py::array& queries, const py::array& samples, const p
   return used == Precision::float64 ? "float64" : "float32";
 }
 
+void merge(const py::array& log_sums, py::array out) {
+  const double* parts = input<double>(log_sums, "log_sums", 3);
+  double* merged = output<double>(out, "out", 2);
+  expect_size(out.shape(0), log_sums.shape(1), "out");
+  expect_size(out.shape(1), log_sums.shape(2), "out");
+  if (log_sums.shape(0) == 0) throw std::invalid_argument("log_sums: expected at least one block");
+  py::gil_scoped_release release;
+  merge_log_sums(parts, std::size_t(log_sums.shape(0)), std::size_t(out.size()), merged);
+}
+
 }  // namespace
 
 void register_parzen(pybind11::module_& module) {
@@ -44,6 +54,8 @@ void register_parzen(pybind11::module_& module) {
              py::arg("sigmas"), py::arg("block_size"), py::arg("precision"), py::arg("n_threads"),
              py::arg("out"),
              "Fills out (n_blocks, n_sigmas, n_queries); returns the precision of the products.");
+  module.def("merge_log_sums", &merge, py::arg("log_sums"), py::arg("out"),
+             "Fills out (n_sigmas, n_queries) with the log-sum-exp over blocks.");
 }
 
 }  // namespace fastgan::bindings

@@ -63,4 +63,20 @@ Precision parzen_log_sums(const Points& queries, const Points& samples, const do
   return precision;
 }
 
+void merge_log_sums(const double* log_sums, std::size_t n_blocks, std::size_t n, double* merged) {
+  for (std::size_t i = 0; i < n; ++i) {
+    double largest = log_sums[i];
+    for (std::size_t block = 1; block < n_blocks; ++block) {
+      largest = std::max(largest, log_sums[block * n + i]);
+    }
+    merged[i] = largest;
+    if (n_blocks == 1 || std::isinf(largest)) continue;
+    double sum = 0.0;
+    for (std::size_t block = 0; block < n_blocks; ++block) {
+      sum += std::exp(log_sums[block * n + i] - largest);
+    }
+    merged[i] += std::log(sum);
+  }
+}
+
 }  // namespace fastgan

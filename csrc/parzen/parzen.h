@@ -43,4 +43,9 @@ Precision parzen_log_sums(const Points& queries, const Points& samples, const do
                           std::size_t n_sigmas, std::size_t block_size, Precision precision,
                           std::size_t n_threads, double* log_sums);
 
+// merged[i] = log sum_b exp(log_sums[b * n + i]) for i < n, blocks added in their order. Scalar on
+// purpose: a vectorised exp may round otherwise in a vector than in the rest of a row, and then the
+// bits of a query would depend on which others it came with.
+void merge_log_sums(const double* log_sums, std::size_t n_blocks, std::size_t n, double* merged);
+
 }  // namespace fastgan

@@ -48,6 +48,19 @@ _op = register(
 )
 
 
+def _native_merge(log_sums: Tensor) -> Tensor:
+    out = torch.empty_like(log_sums[0])
+    _core.merge_log_sums(array(log_sums), array(out))
+    return out
+
+
+_merge = register(
+    "parzen_merge(Tensor log_sums) -> Tensor",
+    cpu=_native_merge,
+    fake=lambda log_sums: torch.empty_like(log_sums[0]),
+)
+
+
 def parzen_log_likelihood(
     queries: Any,
     samples: Any,
@@ -118,8 +131,13 @@ def parzen_log_likelihood(
     sigmas, is_scalar = check_sigmas(sigma)
     log_sums = _log_sums(points, sigmas, BLOCK_SIZE, impl)
     n_samples, n_features = points.others.shape
-    normaliser = math.log(n_samples) + n_features * torch.log(sigmas * math.sqrt(2 * math.pi))
-    values = torch.logsumexp(log_sums, 0) - normaliser.to(log_sums.device)[:, None]
+    normalisers = [
+        math.log(n_samples) + n_features * math.log(value * math.sqrt(2 * math.pi))
+        for value in sigmas.tolist()
+    ]
+    is_native = backends.resolve_impl("parzen", impl, log_sums.device) == "native"
+    values = _merge(log_sums) if is_native else torch.logsumexp(log_sums, 0)
+    values = values - values.new_tensor(normalisers)[:, None]
     if is_scalar:
         values = values[0]
     if return_bound:

@@ -43,7 +43,7 @@ def test_error_of_one_sign(simd_level):
 
 @pytest.mark.data
 def test_bound_on_real_images_is_not_idle(data_folder, simd_level):
-    """On MNIST the bound is below 2e-3 where squared distances are about 100, and above the error."""
+    """On MNIST, where squared distances are about 100, it is below 2e-3 and above the error."""
     mnist = load_dataset("mnist", folder=data_folder)
     queries, samples = mnist.test[:30].numpy(), mnist.train[:500].numpy()
     error, bound = error_and_bound(queries, samples, in_float64=False)

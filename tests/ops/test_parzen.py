@@ -152,6 +152,21 @@ def test_same_bits_for_any_chunks_and_threads(simd_level):
         torch.set_num_threads(before)
 
 
+def test_same_bits_for_any_chunks_past_one_block():
+    """More samples than a block: the merge must not know which queries come together either."""
+    generator = np.random.default_rng(6)
+    queries = images(generator, 11, 3, np.float32)
+    samples = images(generator, 140_000, 3, np.float32)
+    expected = ops.parzen_log_likelihood(queries, samples, [0.01, 0.2])
+    for chunk in (1, 3, 8):
+        parts = [
+            ops.parzen_log_likelihood(queries[i : i + chunk], samples, [0.01, 0.2])
+            for i in range(0, 11, chunk)
+        ]
+        np.testing.assert_array_equal(np.concatenate(parts, 1), expected)
+    assert_within_contract(expected, brute_force(queries, samples, [0.01, 0.2]))
+
+
 def test_blocks_add_up():
     generator = np.random.default_rng(2)
     queries = images(generator, 20, 30, np.float64)
@@ -210,6 +225,7 @@ def test_opcheck():
     queries, samples = torch.rand(5, 6), torch.rand(70, 6)
     sigmas = torch.tensor([0.2, 2.0], dtype=torch.float64)
     torch.library.opcheck(torch.ops.fastgan.parzen_log_sums, (queries, samples, sigmas, 32))
+    torch.library.opcheck(torch.ops.fastgan.parzen_merge, (torch.rand(3, 2, 5).double(),))
 
 
 GOOD = np.zeros((3, 4))
