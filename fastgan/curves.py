@@ -230,7 +230,12 @@ def _line(axes: Axes, rows: Metrics, field: str, label: str, colour: str, **styl
 
 
 def _level(axes: Axes, value: float, text: str, colours: _Theme, colour: str | None = None) -> None:
-    """Draw a labelled level across the panel, the words at the end where curves keep away."""
+    """Draw a labelled level across the panel, the words at the end where curves keep away.
+
+    Where they do not, a rim of paper keeps the words readable on top of them.
+    """
+    from matplotlib.patheffects import withStroke
+
     right = _clearance(axes, value, slice(-1, None)) > _clearance(axes, value, slice(0, 1))
     axes.axhline(value, color=colour or colours.muted, lw=1.0, ls=(0, (4, 3)), zorder=1.5)
     axes.annotate(
@@ -242,6 +247,8 @@ def _level(axes: Axes, value: float, text: str, colours: _Theme, colour: str | N
         ha="right" if right else "left",
         fontsize=8,
         color=colour or colours.muted,
+        path_effects=[withStroke(linewidth=3, foreground=colours.paper)],
+        zorder=5,
     )
 
 
