@@ -274,4 +274,46 @@ FASTGAN_INLINE void for_each_within(const T* distances, std::size_t n_columns, T
   }
 }
 
+// The smallest T that is not below `value`; the largest finite one where there is none.
+template <class T>
+T round_up(double value) {
+  if (value >= static_cast<double>(std::numeric_limits<T>::max())) {
+    return std::numeric_limits<T>::max();
+  }
+  const T rounded = static_cast<T>(value);
+  return static_cast<double>(rounded) < value
+             ? std::nextafter(rounded, std::numeric_limits<T>::infinity())
+             : rounded;
+}
+
+struct Range {
+  std::size_t first, last;
+};
+
+// The one way through all pairs: samples tile by tile, and over each tile strip by strip of
+// queries. Calls visit(query, distances, tile, first_sample, allowance) once for every query (a row
+// of `queries`) and tile, in this order for each query; distances holds tile.n_columns() numbers,
+// which the visitor may change. Tiles start at samples.first and have a fixed size.
+template <class T, class In, class Visit>
+void scan(const Points& queries, Range query_rows, const Points& samples, Range sample_rows,
+          const double* centre, Visit&& visit) {
+  const std::size_t n_features = samples.n_features;
+  const QueryStrips<T, In> strips(queries, query_rows.first, query_rows.last - query_rows.first,
+                                  centre);
+  SampleTile<T, In> tile(n_features);
+  const Buffer<T> distances(kStrip * tile.capacity());
+  for (std::size_t first = sample_rows.first; first < sample_rows.last; first += tile.capacity()) {
+    tile.load(samples, first, std::min(tile.capacity(), sample_rows.last - first), centre);
+    for (std::size_t strip = 0; strip < strips.size(); strip += kStrip) {
+      const std::size_t n_rows = std::min(kStrip, strips.size() - strip);
+      tile.distances(strips.strip(strip), strips.squared_norms(strip), n_rows, distances.get());
+      for (std::size_t row = 0; row < n_rows; ++row) {
+        const double norm = std::sqrt(strips.squared_norms(strip)[row]);
+        visit(query_rows.first + strip + row, distances.get() + row * tile.capacity(), tile, first,
+              Tile<T>::allowance(norm, tile.largest_norm(), n_features));
+      }
+    }
+  }
+}
+
 }  // namespace fastgan::FASTGAN_LEVEL

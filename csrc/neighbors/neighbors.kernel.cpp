@@ -52,27 +52,15 @@ class Engine {
         relative_error_(squared_distance_relative_error(n_features_)) {}
 
   std::size_t run() {
-    const QueryStrips<T, In> strips(task_.queries, task_.first_query,
-                                    task_.last_query - task_.first_query, task_.centre);
-    const std::size_t n_queries = strips.size();
-    SampleTile<T, In> tile(n_features_);
-    Buffer<T> distances(kStrip * tile.capacity());
+    const std::size_t n_queries = task_.last_query - task_.first_query;
     std::vector<Best> best(n_queries, Best(task_.k));
-
-    for (std::size_t first = task_.first_row; first < task_.last_row; first += tile.capacity()) {
-      const std::size_t n = std::min(tile.capacity(), task_.last_row - first);
-      tile.load(task_.data, first, n, task_.centre);
-      for (std::size_t strip = 0; strip < n_queries; strip += kStrip) {
-        const std::size_t n_rows = std::min(kStrip, n_queries - strip);
-        tile.distances(strips.strip(strip), strips.squared_norms(strip), n_rows, distances.get());
-        for (std::size_t row = 0; row < n_rows; ++row) {
-          const double norm = std::sqrt(strips.squared_norms(strip)[row]);
-          visit_row(distances.get() + row * tile.capacity(), tile, first,
-                    task_.first_query + strip + row,
-                    Tile<T>::allowance(norm, tile.largest_norm(), n_features_), best[strip + row]);
-        }
-      }
-    }
+    scan<T, In>(task_.queries, {task_.first_query, task_.last_query}, task_.data,
+                {task_.first_row, task_.last_row}, task_.centre,
+                [&](std::size_t query, T* distances, const SampleTile<T, In>& tile,
+                    std::size_t first, double allowance) {
+                  visit_row(distances, tile, first, query, allowance,
+                            best[query - task_.first_query]);
+                });
     for (std::size_t q = 0; q < n_queries; ++q) {
       const std::vector<Best::Entry>& entries = best[q].sorted();
       for (std::size_t j = 0; j < task_.k; ++j) {
@@ -105,7 +93,7 @@ class Engine {
       upper = std::min(upper, kth_smallest(distances, tile) + allowance);
     }
     const double limit = upper + allowance;
-    for_each_within(distances, tile.n_columns(), round_up(limit), [&](std::size_t column) {
+    for_each_within(distances, tile.n_columns(), round_up<T>(limit), [&](std::size_t column) {
       if (column >= tile.n_samples() || column == self) return;
       if (static_cast<double>(distances[column]) - allowance > best.bound()) return;
       score(query, first_row + column, best);
@@ -128,13 +116,6 @@ class Engine {
     if (plain * (1.0 - relative_error_) > best.bound()) return;
     best.offer(squared_distance_rounded_once(query, other, n_features_),
                static_cast<std::int64_t>(row));
-  }
-
-  static T round_up(double value) {
-    if (value >= static_cast<double>(std::numeric_limits<T>::max())) {
-      return std::numeric_limits<T>::max();
-    }
-    return std::nextafter(static_cast<T>(value), std::numeric_limits<T>::infinity());
   }
 
   const NeighborsTask& task_;

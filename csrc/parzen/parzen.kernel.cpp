@@ -40,30 +40,17 @@ class Engine {
   }
 
   std::size_t run() {
-    const QueryStrips<T, In> strips(task_.queries, task_.first_query,
-                                    task_.last_query - task_.first_query, task_.centre);
-    const std::size_t n_queries = strips.size();
-    SampleTile<T, In> tile(n_features_);
-    Buffer<T> distances(kStrip * tile.capacity());
+    const std::size_t n_queries = task_.last_query - task_.first_query;
     std::vector<double> values(n_queries * inverse_.size(), 0.0);
     std::vector<Sums> sums(n_queries);
     for (std::size_t q = 0; q < n_queries; ++q) sums[q].values = &values[q * inverse_.size()];
-
-    for (std::size_t first = task_.first_sample; first < task_.last_sample;
-         first += tile.capacity()) {
-      const std::size_t n = std::min(tile.capacity(), task_.last_sample - first);
-      tile.load(task_.samples, first, n, task_.centre);
-      for (std::size_t strip = 0; strip < n_queries; strip += kStrip) {
-        const std::size_t n_rows = std::min(kStrip, n_queries - strip);
-        tile.distances(strips.strip(strip), strips.squared_norms(strip), n_rows, distances.get());
-        for (std::size_t row = 0; row < n_rows; ++row) {
-          const double norm = std::sqrt(strips.squared_norms(strip)[row]);
-          add_row(distances.get() + row * tile.capacity(), tile, first,
-                  task_.queries.row<In>(task_.first_query + strip + row),
-                  Tile<T>::allowance(norm, tile.largest_norm(), n_features_), sums[strip + row]);
-        }
-      }
-    }
+    scan<T, In>(task_.queries, {task_.first_query, task_.last_query}, task_.samples,
+                {task_.first_sample, task_.last_sample}, task_.centre,
+                [&](std::size_t query, T* distances, const SampleTile<T, In>& tile,
+                    std::size_t first, double allowance) {
+                  add_row(distances, tile, first, task_.queries.row<In>(query), allowance,
+                          sums[query - task_.first_query]);
+                });
     for (std::size_t q = 0; q < n_queries; ++q) {
       for (std::size_t j = 0; j < inverse_.size(); ++j) {
         // No finite distance at all: every term is exp(-infinity).
@@ -104,7 +91,7 @@ class Engine {
       const double least = std::min<double>(smallest(distances, n_columns), sums.reference);
       const double limit = least + 2.0 * allowance + rescoring_gap(allowance);
       if (limit >= least) {
-        for_each_within(distances, n_columns, round_up(limit), [&](std::size_t column) {
+        for_each_within(distances, n_columns, round_up<T>(limit), [&](std::size_t column) {
           if (column < tile.n_samples()) candidates_.push_back(column);
         });
       }
@@ -136,7 +123,7 @@ class Engine {
       if (static_cast<double>(least_rest) - sums.reference > cut) continue;
       sums.values[j] +=
           sum_of_exponentials(distances, n_columns, static_cast<T>(sums.reference),
-                              static_cast<T>(inverse_[j]), round_up(sums.reference + cut));
+                              static_cast<T>(inverse_[j]), round_up<T>(sums.reference + cut));
     }
   }
 
@@ -154,16 +141,6 @@ class Engine {
       sum = sum + exp_nonpositive((zero_point - d2) * scale);
     }
     return static_cast<double>(reduce_add(sum));
-  }
-
-  static T round_up(double value) {
-    if (value >= static_cast<double>(std::numeric_limits<T>::max())) {
-      return std::numeric_limits<T>::max();
-    }
-    const T rounded = static_cast<T>(value);
-    return static_cast<double>(rounded) < value
-               ? std::nextafter(rounded, std::numeric_limits<T>::infinity())
-               : rounded;
   }
 
   static double round_down(double value) {
