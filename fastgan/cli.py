@@ -258,18 +258,17 @@ def evaluate(
     from fastgan.files import write_atomically
 
     _set_up(threads, True)
-    if (run is None) == (samples is None):
-        raise ValueError("evaluate: expected a run folder or --samples, one of the two")
     source: Any
-    if run is not None:
+    if run is not None and samples is None:
         opened, dataset = _run_and_dataset(run, data, folder)
         source, seed = opened.generator, opened.recipe.seed if seed is None else seed
         n_samples = opened.recipe.n_samples if n_samples is None else n_samples
-    else:
+    elif samples is not None and run is None:
         if data is None:
             raise ValueError("data: expected the data set that the samples are of (--data)")
-        assert samples is not None
         source, dataset = _read_samples(samples), _dataset(data, folder)
+    else:
+        raise ValueError("evaluate: expected a run folder or --samples, one of the two")
     found = score(
         source,
         dataset,

@@ -9,7 +9,6 @@ import io
 import math
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +17,7 @@ import numpy as np
 from fastgan.collapse import COLLAPSE_DEVIATION, is_collapsed
 from fastgan.files import write_atomically
 from fastgan.runs import read_metrics
+from fastgan.themes import THEMES, Theme
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -25,44 +25,6 @@ if TYPE_CHECKING:
 
 Metrics = Sequence[Mapping[str, Any]]
 
-
-@dataclass(frozen=True)
-class _Theme:
-    paper: str
-    ink: str
-    muted: str
-    grid: str
-    discriminator: str  # blue, as D is in the paper's Figure 1
-    generator: str  # green, as p_g is there
-    likelihood: str
-    warning: str
-    saturated: str
-
-
-THEMES = {
-    "light": _Theme(
-        paper="#ffffff",
-        ink="#1d1f24",
-        muted="#6b7078",
-        grid="#e6e7ea",
-        discriminator="#1f5fbf",
-        generator="#14804a",
-        likelihood="#7a3fb0",
-        warning="#c8321f",
-        saturated="#c77700",
-    ),
-    "dark": _Theme(
-        paper="#1b1d22",
-        ink="#e9eaed",
-        muted="#9aa0aa",
-        grid="#32353d",
-        discriminator="#7fb2ff",
-        generator="#5fd39a",
-        likelihood="#c79bf2",
-        warning="#ff7d6b",
-        saturated="#f2b04a",
-    ),
-}
 
 _PIXELS_AN_INCH = 220  # two screen pixels a point where a panel is 460 points wide
 _SIGMA = "\N{GREEK SMALL LETTER SIGMA}"
@@ -140,7 +102,7 @@ def sigma_curve(
 
 def _prepared(
     metrics: Metrics | str | os.PathLike[str], theme: str
-) -> tuple[list[Mapping[str, Any]], _Theme]:
+) -> tuple[list[Mapping[str, Any]], Theme]:
     found = read_metrics(Path(metrics)) if isinstance(metrics, (str, os.PathLike)) else metrics
     rows = list(found)
     if not any("epoch" in row and "warning" not in row for row in rows):
@@ -148,13 +110,13 @@ def _prepared(
     return rows, _theme(theme)
 
 
-def _theme(name: str) -> _Theme:
+def _theme(name: str) -> Theme:
     if name not in THEMES:
         raise ValueError(f"theme: expected 'light' or 'dark', got {name!r}")
     return THEMES[name]
 
 
-def _styled(colours: _Theme) -> Any:
+def _styled(colours: Theme) -> Any:
     import matplotlib as mpl
 
     return mpl.rc_context(
@@ -182,7 +144,7 @@ def _styled(colours: _Theme) -> Any:
     )
 
 
-def _picture(colours: _Theme, draw: Callable[[Any, Any, _Theme], None], rows: Metrics) -> bytes:
+def _picture(colours: Theme, draw: Callable[[Any, Any, Theme], None], rows: Metrics) -> bytes:
     from matplotlib.figure import Figure
 
     with _styled(colours):
@@ -191,7 +153,7 @@ def _picture(colours: _Theme, draw: Callable[[Any, Any, _Theme], None], rows: Me
         return _png(figure, colours)
 
 
-def _png(figure: Figure, colours: _Theme) -> bytes:
+def _png(figure: Figure, colours: Theme) -> bytes:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
     FigureCanvasAgg(figure)
@@ -217,7 +179,7 @@ def _series(rows: Metrics, name: str) -> tuple[list[float], list[float]]:
     return epochs, values
 
 
-def _heading(axes: Axes, text: str, unit: str, colours: _Theme, pad: float = 22) -> None:
+def _heading(axes: Axes, text: str, unit: str, colours: Theme, pad: float = 22) -> None:
     # the legend, if there is one, takes the room between heading and panel: it hides no curve
     axes.set_title(text, loc="left", fontsize=10.5, fontweight="bold", pad=pad)
     axes.set_title(unit, loc="right", fontsize=8.5, color=colours.muted, pad=pad)
@@ -229,7 +191,7 @@ def _line(axes: Axes, rows: Metrics, field: str, label: str, colour: str, **styl
     axes.plot(epochs, values, color=colour, lw=1.7, marker=marker, ms=2.6, label=label, **style)
 
 
-def _level(axes: Axes, value: float, text: str, colours: _Theme, colour: str | None = None) -> None:
+def _level(axes: Axes, value: float, text: str, colours: Theme, colour: str | None = None) -> None:
     """Draw a labelled level across the panel, the words at the end where curves keep away.
 
     Where they do not, a rim of paper keeps the words readable on top of them.
@@ -278,7 +240,7 @@ def _spans(epochs: Iterable[int]) -> list[tuple[int, int]]:
     return spans
 
 
-def _finish(axes: Axes, rows: Metrics, colours: _Theme, *, legend: bool = True) -> None:
+def _finish(axes: Axes, rows: Metrics, colours: Theme, *, legend: bool = True) -> None:
     """Mark warnings, name the axis of epochs, and write the legend."""
     from matplotlib.ticker import MaxNLocator
 
@@ -316,7 +278,7 @@ def _finish(axes: Axes, rows: Metrics, colours: _Theme, *, legend: bool = True) 
         )
 
 
-def _draw_costs(figure: Any, rows: Metrics, colours: _Theme) -> None:
+def _draw_costs(figure: Any, rows: Metrics, colours: Theme) -> None:
     axes = figure.subplots()
     _heading(axes, "Costs", "nats an image", colours)
     _line(axes, rows, "discriminator_cost", "discriminator", colours.discriminator)
@@ -326,7 +288,7 @@ def _draw_costs(figure: Any, rows: Metrics, colours: _Theme) -> None:
     _finish(axes, rows, colours)
 
 
-def _draw_probabilities(figure: Any, rows: Metrics, colours: _Theme) -> None:
+def _draw_probabilities(figure: Any, rows: Metrics, colours: Theme) -> None:
     axes = figure.subplots()
     _heading(axes, "What D believes", "probability of being real", colours)
     _line(axes, rows, "real_probability", "of training images", colours.ink)
@@ -336,7 +298,7 @@ def _draw_probabilities(figure: Any, rows: Metrics, colours: _Theme) -> None:
     _finish(axes, rows, colours)
 
 
-def _draw_likelihood(figure: Any, rows: Metrics, colours: _Theme) -> None:
+def _draw_likelihood(figure: Any, rows: Metrics, colours: Theme) -> None:
     from matplotlib.ticker import MaxNLocator
 
     upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
@@ -367,7 +329,7 @@ def _draw_likelihood(figure: Any, rows: Metrics, colours: _Theme) -> None:
     upper.set_xlabel("")
 
 
-def _draw_deviation(figure: Any, rows: Metrics, colours: _Theme) -> None:
+def _draw_deviation(figure: Any, rows: Metrics, colours: Theme) -> None:
     axes = figure.subplots()
     _heading(axes, "Variety of the samples", "units of a pixel", colours)
     _line(axes, rows, "sample_deviation", "deviation over z", colours.generator)
@@ -377,7 +339,7 @@ def _draw_deviation(figure: Any, rows: Metrics, colours: _Theme) -> None:
     _finish(axes, rows, colours)
 
 
-def _draw_sigma(figure: Any, rows: Metrics, colours: _Theme) -> None:
+def _draw_sigma(figure: Any, rows: Metrics, colours: Theme) -> None:
     axes = figure.subplots()
     _heading(axes, f"Choice of {_SIGMA}", "nats, validation images", colours, pad=10)
     sigmas, means = [row["sigma"] for row in rows], [row["mean"] for row in rows]
@@ -399,7 +361,7 @@ def _draw_sigma(figure: Any, rows: Metrics, colours: _Theme) -> None:
     axes.set_xlabel(f"{_SIGMA}, standard deviation of the Gaussian on each sample", fontsize=8.5)
 
 
-_PANELS: dict[str, Callable[[Any, Any, _Theme], None]] = {
+_PANELS: dict[str, Callable[[Any, Any, Theme], None]] = {
     "costs": _draw_costs,
     "probabilities": _draw_probabilities,
     "likelihood": _draw_likelihood,

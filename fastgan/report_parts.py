@@ -13,7 +13,7 @@ from fastgan.scores import Evaluation, Memorisation
 _SIGMA = "\N{GREEK SMALL LETTER SIGMA}"
 _MINUS = "\N{MINUS SIGN}"
 # The ends of the little plot beside the published scores, in nats
-_PLOT_RANGE = {"MNIST": (100.0, 360.0), "TFD": (1800.0, 2300.0)}
+_PLOT_RANGE = {"MNIST": (0.0, 360.0), "TFD": (1800.0, 2300.0)}
 
 
 def number(value: float, digits: int = 1) -> str:

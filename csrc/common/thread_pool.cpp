@@ -50,14 +50,15 @@ class Pool {
       next_.store(0, std::memory_order_relaxed);
       failure_ = nullptr;
       wanted_ = n_helpers;
-      running_ = n_helpers;
       ++generation_;
     }
     wake_.notify_all();
-    take_tasks();
+    take_tasks(task);
     std::unique_lock<std::mutex> lock(mutex_);
-    done_.wait(lock, [this] { return running_ == 0; });
+    // No task is left to hand out. Helpers that have begun are waited for; one that has not woken
+    // yet (its core may be held by another library's spinning thread) finds nothing to do.
     task_ = nullptr;
+    done_.wait(lock, [this] { return running_ == 0; });
     if (failure_ != nullptr) std::rethrow_exception(failure_);
   }
 
@@ -68,21 +69,23 @@ class Pool {
     for (;;) {
       wake_.wait(lock, [&] { return generation_ != seen; });
       seen = generation_;
-      if (rank >= wanted_) continue;
+      if (rank >= wanted_ || task_ == nullptr) continue;
+      const std::function<void(std::size_t)>& task = *task_;
+      ++running_;
       lock.unlock();
-      take_tasks();
+      take_tasks(task);
       lock.lock();
       if (--running_ == 0) done_.notify_one();
     }
   }
 
-  void take_tasks() {
+  void take_tasks(const std::function<void(std::size_t)>& task) {
     t_inside_task = true;
     for (;;) {
       const std::size_t index = next_.fetch_add(1, std::memory_order_relaxed);
       if (index >= n_tasks_) break;
       try {
-        (*task_)(index);
+        task(index);
       } catch (...) {
         std::lock_guard<std::mutex> lock(mutex_);
         if (failure_ == nullptr) failure_ = std::current_exception();

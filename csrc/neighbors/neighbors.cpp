@@ -13,7 +13,7 @@ namespace {
 
 // Past this share of pairs that float32 leaves undecided, float64 products cost less.
 constexpr double kMostScored = 0.1;
-constexpr std::size_t kProbeQueries = 32, kProbeRows = 2048;
+constexpr std::size_t kProbeQueries = 24, kProbeRows = 512;
 constexpr std::size_t kQueriesInTask = 1008;
 constexpr std::size_t kRowsInSegment = 65536;
 

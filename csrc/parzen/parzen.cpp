@@ -14,7 +14,7 @@ namespace {
 // Where float32 products would send more than this share of the pairs to float64 one by one,
 // float64 products cost less.
 constexpr double kMostRescored = 0.1;
-constexpr std::size_t kProbeQueries = 32, kProbeSamples = 2048;
+constexpr std::size_t kProbeQueries = 24, kProbeSamples = 512;
 
 // A range of queries that one task packs once and passes over every tile of a block.
 constexpr std::size_t kQueriesInTask = 1008;  // a multiple of every level's strip
