@@ -346,13 +346,14 @@ def _draw_sigma(figure: Any, rows: Metrics, colours: Theme) -> None:
     axes.plot(sigmas, means, color=colours.likelihood, lw=1.7, marker="o", ms=3.6, zorder=2)
     for row in rows:
         if row["chosen"]:
+            at_left = row["sigma"] < 0.5 * (min(sigmas) + max(sigmas))  # the words go inward
             axes.scatter(row["sigma"], row["mean"], s=70, color=colours.likelihood, zorder=4)
             axes.annotate(
                 f"{_SIGMA} = {row['sigma']:.3g}",
                 (row["sigma"], row["mean"]),
-                xytext=(0, 9),
+                xytext=(9 if at_left else -9, 5),
                 textcoords="offset points",
-                ha="center",
+                ha="left" if at_left else "right",
                 fontweight="bold",
                 color=colours.likelihood,
             )
