@@ -13,6 +13,7 @@ def parzen_log_sums(
     samples: NDArray[Any],
     sigmas: NDArray[Any],
     block_size: int,
+    own_offset: int | None,
     precision: str,
     n_threads: int,
     out: NDArray[Any],

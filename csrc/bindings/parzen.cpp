@@ -1,5 +1,7 @@
 #include "parzen/parzen.h"
 
+#include <pybind11/stl.h>
+
 #include "bindings/points.h"
 #include "bindings/registry.h"
 
@@ -14,8 +16,8 @@ Precision parse_precision(const std::string& name) {
 }
 
 std::string log_sums(const py::array& queries, const py::array& samples, const py::array& sigmas,
-                     std::size_t block_size, const std::string& precision, std::size_t n_threads,
-                     py::array out) {
+                     std::size_t block_size, std::optional<std::ptrdiff_t> own_offset,
+                     const std::string& precision, std::size_t n_threads, py::array out) {
   const Points q = as_points(queries, "queries");
   const Points s = as_points(samples, "samples");
   expect_same_kind(q, s, "queries, samples");
@@ -31,7 +33,8 @@ std::string log_sums(const py::array& queries, const py::array& samples, const p
   Precision used;
   {
     py::gil_scoped_release release;
-    used = parzen_log_sums(q, s, sigma, std::size_t(sigmas.size()), block_size, wanted, n_threads,
+    used = parzen_log_sums(q, s, sigma, std::size_t(sigmas.size()), block_size,
+                           {own_offset.has_value(), own_offset.value_or(0)}, wanted, n_threads,
                            target);
   }
   return used == Precision::float64 ? "float64" : "float32";
@@ -51,8 +54,8 @@ void merge(const py::array& log_sums, py::array out) {
 
 void register_parzen(pybind11::module_& module) {
   module.def("parzen_log_sums", &log_sums, py::arg("queries"), py::arg("samples"),
-             py::arg("sigmas"), py::arg("block_size"), py::arg("precision"), py::arg("n_threads"),
-             py::arg("out"),
+             py::arg("sigmas"), py::arg("block_size"), py::arg("own_offset"), py::arg("precision"),
+             py::arg("n_threads"), py::arg("out"),
              "Fills out (n_blocks, n_sigmas, n_queries); returns the precision of the products.");
   module.def("merge_log_sums", &merge, py::arg("log_sums"), py::arg("out"),
              "Fills out (n_sigmas, n_queries) with the log-sum-exp over blocks.");

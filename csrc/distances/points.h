@@ -20,6 +20,21 @@ struct Points {
   }
 };
 
+// Leave one out: the queries are rows of the samples, query q is row q + offset (which may lie
+// outside of these samples), and is left out of its own sum or neighbours.
+struct Own {
+  bool excluded = false;
+  std::ptrdiff_t offset = 0;
+
+  // The row of query q counted from `first`, or `n` where it is not among n rows from there on.
+  std::size_t place(std::size_t query, std::size_t first, std::size_t n) const {
+    const std::ptrdiff_t at =
+        static_cast<std::ptrdiff_t>(query) + offset - static_cast<std::ptrdiff_t>(first);
+    return excluded && at >= 0 && at < static_cast<std::ptrdiff_t>(n) ? static_cast<std::size_t>(at)
+                                                                      : n;
+  }
+};
+
 // Calls function.template operator()<In>() for the type that the points are made of.
 template <class Function>
 auto with_scalar(Scalar scalar, Function&& function) {

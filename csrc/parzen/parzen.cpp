@@ -29,8 +29,9 @@ Precision choose_precision(const Points& samples, const double* centre, const do
   if (n_probes == 0) return Precision::float32;
   const std::size_t last = std::min(samples.n_rows, n_probes + kProbeSamples);
   std::vector<double> ignored(n_sigmas * n_probes);
-  const ParzenTask probe{samples,  samples,  centre, sigmas,         n_sigmas,       0,
-                         n_probes, n_probes, last,   samples.n_rows, ignored.data(), n_probes};
+  const ParzenTask probe{samples, samples,        centre,   sigmas, n_sigmas,
+                         0,       n_probes,       n_probes, last,   samples.n_rows,
+                         Own{},   ignored.data(), n_probes};
   const auto n_rescored = static_cast<double>(FASTGAN_DISPATCH(parzen_task_float32)(probe));
   const auto n_pairs = static_cast<double>(n_probes * (last - n_probes));
   return n_rescored > kMostRescored * n_pairs ? Precision::float64 : Precision::float32;
@@ -39,8 +40,8 @@ Precision choose_precision(const Points& samples, const double* centre, const do
 }  // namespace
 
 Precision parzen_log_sums(const Points& queries, const Points& samples, const double* sigmas,
-                          std::size_t n_sigmas, std::size_t block_size, Precision precision,
-                          std::size_t n_threads, double* log_sums) {
+                          std::size_t n_sigmas, std::size_t block_size, Own own,
+                          Precision precision, std::size_t n_threads, double* log_sums) {
   const std::vector<double> centre = centre_of(samples, n_threads);
   if (precision == Precision::automatic) {
     precision = choose_precision(samples, centre.data(), sigmas, n_sigmas);
@@ -57,7 +58,7 @@ Precision parzen_log_sums(const Points& queries, const Points& samples, const do
     const std::size_t first = index % n_ranges * n_in_task;
     run({queries, samples, centre.data(), sigmas, n_sigmas, first,
          std::min(n_queries, first + n_in_task), block * block_size,
-         std::min(samples.n_rows, (block + 1) * block_size), samples.n_rows,
+         std::min(samples.n_rows, (block + 1) * block_size), samples.n_rows, own,
          log_sums + block * n_sigmas * n_queries + first, n_queries});
   });
   return precision;

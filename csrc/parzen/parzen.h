@@ -25,6 +25,7 @@ struct ParzenTask {
   std::size_t first_query, last_query;
   std::size_t first_sample, last_sample;
   std::size_t n_samples;  // of the whole sum, for the threshold of rescoring
+  Own own;
   // log_sums[sigma * sigma_stride + query - first_query]
   double* log_sums;
   std::size_t sigma_stride;
@@ -40,8 +41,8 @@ enum class Precision { automatic, float32, float64 };
 // the precision of the products. The bits of the result depend on the inputs, block_size, precision
 // and SIMD level alone: not on n_threads and not on which queries come together.
 Precision parzen_log_sums(const Points& queries, const Points& samples, const double* sigmas,
-                          std::size_t n_sigmas, std::size_t block_size, Precision precision,
-                          std::size_t n_threads, double* log_sums);
+                          std::size_t n_sigmas, std::size_t block_size, Own own,
+                          Precision precision, std::size_t n_threads, double* log_sums);
 
 // merged[i] = log sum_b exp(log_sums[b * n + i]) for i < n, blocks added in their order. Scalar on
 // purpose: a vectorised exp may round otherwise in a vector than in the rest of a row, and then the

@@ -48,7 +48,7 @@ class Engine {
                 {task_.first_sample, task_.last_sample}, task_.centre,
                 [&](std::size_t query, T* distances, const SampleTile<T, In>& tile,
                     std::size_t first, double allowance) {
-                  add_row(distances, tile, first, task_.queries.row<In>(query), allowance,
+                  add_row(distances, tile, first, query, allowance,
                           sums[query - task_.first_query]);
                 });
     for (std::size_t q = 0; q < n_queries; ++q) {
@@ -79,20 +79,23 @@ class Engine {
   }
 
   void add_row(T* distances, const SampleTile<T, In>& tile, std::size_t first_sample,
-               const In* query, double allowance, Sums& sums) {
+               std::size_t query_row, double allowance, Sums& sums) {
     constexpr T kGone = std::numeric_limits<T>::infinity();
+    const In* query = task_.queries.row<In>(query_row);
     const std::size_t n_columns = tile.n_columns();
+    const std::size_t own = task_.own.place(query_row, first_sample, tile.n_samples());
+    if (own < tile.n_samples()) distances[own] = kGone;
     candidates_.clear();
     if (!(allowance < std::numeric_limits<T>::max())) {
       for (std::size_t column = 0; column < tile.n_samples(); ++column) {
-        candidates_.push_back(column);
+        if (column != own) candidates_.push_back(column);
       }
     } else {
       const double least = std::min<double>(smallest(distances, n_columns), sums.reference);
       const double limit = least + 2.0 * allowance + rescoring_gap(allowance);
       if (limit >= least) {
         for_each_within(distances, n_columns, round_up<T>(limit), [&](std::size_t column) {
-          if (column < tile.n_samples()) candidates_.push_back(column);
+          if (column < tile.n_samples() && column != own) candidates_.push_back(column);
         });
       }
     }
@@ -106,8 +109,7 @@ class Engine {
       least_exact = std::min(least_exact, d2);
       exact_.push_back(d2);
     }
-    const T least_rest =
-        candidates_.size() == tile.n_samples() ? kGone : smallest(distances, n_columns);
+    const T least_rest = smallest(distances, n_columns);
     // The reference is kept representable in T, so that subtracting it rounds only once.
     sums.lower_reference(round_down(std::min(least_exact, static_cast<double>(least_rest))),
                          inverse_);

@@ -10,8 +10,10 @@ from fastgan.ops.maxout_linear import maxout_linear
 from fastgan.ops.momentum_sgd import momentum_sgd
 from fastgan.ops.neighbors import nearest_neighbors
 from fastgan.ops.parzen import parzen_log_likelihood, parzen_log_sums
+from fastgan.ops.parzen_sums import ParzenSums
 
 __all__ = [
+    "ParzenSums",
     "dropout",
     "maxout_linear",
     "momentum_sgd",

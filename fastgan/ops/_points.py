@@ -92,6 +92,16 @@ def check_points(queries: Any, others: Any, name: str, rows: str) -> Points:
     return points
 
 
+def check_exclude_self(points: Points, name: str = "samples") -> None:
+    """Raise ``ValueError`` where the queries cannot be the other rows themselves."""
+    n_rows = points.others.shape[0]
+    if points.queries.shape[0] != n_rows:
+        raise ValueError(
+            f"exclude_self: expected queries to be the {n_rows} rows of {name}, "
+            f"got {points.queries.shape[0]} queries"
+        )
+
+
 def check_finite(name: str, value: Tensor) -> None:
     """Raise ``ValueError`` where a contiguous matrix of floats holds NaN or infinity."""
     if not value.dtype.is_floating_point or value.numel() == 0:

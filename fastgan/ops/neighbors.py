@@ -9,7 +9,7 @@ from torch import Tensor
 
 from fastgan import _core, backends
 from fastgan.checks import check_integer
-from fastgan.ops._points import check_points
+from fastgan.ops._points import check_exclude_self, check_points
 from fastgan.ops._registry import array, register
 from fastgan.reference.neighbors import nearest_neighbors as reference_nearest_neighbors
 
@@ -100,11 +100,8 @@ def nearest_neighbors(
     backends.resolve_strategy("neighbors", strategy)
     points = check_points(queries, data, "data", "n_rows")
     n_rows = points.others.shape[0]
-    if exclude_self and points.queries.shape[0] != n_rows:
-        raise ValueError(
-            f"exclude_self: expected queries to be the {n_rows} rows of data, "
-            f"got {points.queries.shape[0]} queries"
-        )
+    if exclude_self:
+        check_exclude_self(points, "data")
     most = n_rows - 1 if exclude_self else n_rows
     if k > most:
         raise ValueError(f"k: expected at most {most}, as data has {n_rows} rows, got {k}")

@@ -10,53 +10,60 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from fastgan import _core, backends
+from fastgan import backends
 from fastgan.checks import check_integer, check_number
-from fastgan.ops._points import Points, check_points
-from fastgan.ops._registry import array, register
-from fastgan.reference.parzen import parzen_log_sums as reference_log_sums
+from fastgan.ops._points import check_exclude_self, check_points
+from fastgan.ops._registry import register
+from fastgan.ops.parzen_sums import ParzenSums, merge_blocks
 
 BLOCK_SIZE = 65536
 # 1 / (2 sigma^2) and d2 / (2 sigma^2) must be normal float64 numbers.
 SIGMA_LEAST, SIGMA_MOST = 1e-150, 1e150
 
 
-def _native(queries: Tensor, samples: Tensor, sigmas: Tensor, block_size: int) -> Tensor:
-    out = _empty(queries, samples, sigmas, block_size)
-    precision = _core.parzen_log_sums(
-        array(queries),
-        array(samples),
-        array(sigmas),
-        block_size,
-        "auto",
-        torch.get_num_threads(),
-        array(out),
+def _sums(
+    queries: Tensor,
+    samples: Tensor,
+    sigmas: Tensor,
+    block_size: int,
+    tolerance: float,
+    exclude_self: bool,
+    strategy: str,
+    impl: str,
+) -> tuple[Tensor, Tensor]:
+    sums = ParzenSums(
+        queries,
+        sigmas,
+        tolerance=tolerance,
+        n_samples=len(samples),
+        exclude_self=exclude_self,
+        strategy=strategy,
+        impl=impl,
     )
-    backends.log_once(f"parzen: dense sum with {precision} products, {_core.simd_level()}")
-    return out
+    return sums.add(samples, 0, block_size)
 
 
-def _empty(queries: Tensor, samples: Tensor, sigmas: Tensor, block_size: int) -> Tensor:
+def _empty(
+    queries: Tensor, samples: Tensor, sigmas: Tensor, block_size: int, *_: object
+) -> tuple[Tensor, Tensor]:
     n_blocks = (samples.shape[0] + block_size - 1) // block_size
-    return queries.new_empty((n_blocks, sigmas.shape[0], queries.shape[0]), dtype=torch.float64)
+    shape = (n_blocks, sigmas.shape[0], queries.shape[0])
+    return (
+        queries.new_empty(shape, dtype=torch.float64),
+        queries.new_empty(shape, dtype=torch.float64),
+    )
 
 
 _op = register(
-    "parzen_log_sums(Tensor queries, Tensor samples, Tensor sigmas, int block_size) -> Tensor",
-    cpu=_native,
+    "parzen_log_sums(Tensor queries, Tensor samples, Tensor sigmas, int block_size, "
+    "float tolerance, bool exclude_self, str strategy, str impl)"
+    " -> (Tensor log_sums, Tensor log_dropped)",
+    every_device=_sums,
     fake=_empty,
 )
-
-
-def _native_merge(log_sums: Tensor) -> Tensor:
-    out = torch.empty_like(log_sums[0])
-    _core.merge_log_sums(array(log_sums), array(out))
-    return out
-
-
 _merge = register(
     "parzen_merge(Tensor log_sums) -> Tensor",
-    cpu=_native_merge,
+    every_device=merge_blocks,
     fake=lambda log_sums: torch.empty_like(log_sums[0]),
 )
 
@@ -68,6 +75,7 @@ def parzen_log_likelihood(
     *,
     tolerance: float = 1e-6,
     return_bound: bool = False,
+    exclude_self: bool = False,
     strategy: str = "auto",
     impl: str = "auto",
 ) -> Any:
@@ -89,8 +97,10 @@ def parzen_log_likelihood(
         out. 0 asks for the dense sum. (The dense engine leaves out nothing.)
     return_bound : bool
         Return also, for each value, an upper limit in nats on what was left out.
+    exclude_self : bool
+        The queries are the samples: sample i is left out of the mean of query i (leave one out).
     strategy : str
-        ``auto`` or ``dense``.
+        ``auto``, ``pruned`` or ``dense``.
     impl : str
         ``auto``, ``reference`` or ``native``.
 
@@ -129,20 +139,33 @@ def parzen_log_likelihood(
     backends.resolve_strategy("parzen", strategy)
     points = check_points(queries, samples, "samples", "n_samples")
     sigmas, is_scalar = check_sigmas(sigma)
-    log_sums = _log_sums(points, sigmas, BLOCK_SIZE, impl)
     n_samples, n_features = points.others.shape
+    if exclude_self:
+        check_exclude_self(points)
+        if n_samples < 2:
+            raise ValueError("exclude_self: expected at least 2 samples, got 1")
+    log_sums, log_dropped = _op(
+        points.queries,
+        points.others,
+        sigmas,
+        BLOCK_SIZE,
+        float(tolerance),
+        bool(exclude_self),
+        strategy,
+        impl,
+    )
     normalisers = [
-        math.log(n_samples) + n_features * math.log(value * math.sqrt(2 * math.pi))
+        math.log(n_samples - exclude_self) + n_features * math.log(value * math.sqrt(2 * math.pi))
         for value in sigmas.tolist()
     ]
-    is_native = backends.resolve_impl("parzen", impl, log_sums.device) == "native"
-    values = _merge(log_sums) if is_native else torch.logsumexp(log_sums, 0)
-    values = values - values.new_tensor(normalisers)[:, None]
+    sums = _merge(log_sums)
+    values = sums - sums.new_tensor(normalisers)[:, None]
     if is_scalar:
         values = values[0]
-    if return_bound:
-        return points.answer(values), points.answer(torch.zeros_like(values))
-    return points.answer(values)
+    if not return_bound:
+        return points.answer(values)
+    bound = torch.log1p(torch.exp(_merge(log_dropped) - sums))
+    return points.answer(values), points.answer(bound[0] if is_scalar else bound)
 
 
 def parzen_log_sums(
@@ -182,7 +205,10 @@ def parzen_log_sums(
     values, is_scalar = check_sigmas(sigmas, name="sigmas")
     if is_scalar:
         raise TypeError(f"sigmas: expected a sequence of numbers, got {sigmas!r}")
-    return points.answer(_log_sums(points, values, int(block_size), impl))
+    log_sums, _ = _op(
+        points.queries, points.others, values, int(block_size), 0.0, False, "dense", impl
+    )
+    return points.answer(log_sums)
 
 
 def check_sigmas(sigma: Any, name: str = "sigma") -> tuple[Tensor, bool]:
@@ -212,12 +238,3 @@ def check_sigmas(sigma: Any, name: str = "sigma") -> tuple[Tensor, bool]:
                 f"from {SIGMA_LEAST} to {SIGMA_MOST}, got {value}"
             )
     return torch.from_numpy(values), array.ndim == 0
-
-
-def _log_sums(points: Points, sigmas: Tensor, block_size: int, impl: str) -> Tensor:
-    queries, samples = points.queries, points.others
-    sigmas = sigmas.to(queries.device)
-    if backends.resolve_impl("parzen", impl, queries.device) == "reference":
-        return reference_log_sums(queries, samples, sigmas, block_size)
-    result: Tensor = _op(queries, samples, sigmas, block_size)
-    return result

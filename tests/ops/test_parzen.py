@@ -55,7 +55,7 @@ def test_equals_brute_force(simd_level, dtype, n_features, precision):
     for translation in (0, 1000) if dtype is not np.uint8 else (0,):
         q, s = queries + dtype(translation), samples + dtype(translation)
         out = np.full((1, len(sigmas), len(q)), np.nan)
-        used = _core.parzen_log_sums(q, s, np.array(sigmas), 10**6, precision, 2, out)
+        used = _core.parzen_log_sums(q, s, np.array(sigmas), 10**6, None, precision, 2, out)
         assert precision in ("auto", used)
         normaliser = math.log(len(s)) + n_features * np.log(
             np.array(sigmas) * math.sqrt(2 * math.pi)
@@ -224,7 +224,10 @@ def test_bound_and_implementations():
 def test_opcheck():
     queries, samples = torch.rand(5, 6), torch.rand(70, 6)
     sigmas = torch.tensor([0.2, 2.0], dtype=torch.float64)
-    torch.library.opcheck(torch.ops.fastgan.parzen_log_sums, (queries, samples, sigmas, 32))
+    torch.library.opcheck(
+        torch.ops.fastgan.parzen_log_sums,
+        (queries, samples, sigmas, 32, 1e-6, False, "auto", "auto"),
+    )
     torch.library.opcheck(torch.ops.fastgan.parzen_merge, (torch.rand(3, 2, 5).double(),))
 
 
