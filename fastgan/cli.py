@@ -299,7 +299,7 @@ def neighbors(
     threads: Threads = None,
 ) -> None:
     """Are samples memorised training images? Exact distances, test images for comparison."""
-    from fastgan import tables
+    from fastgan import memorisation_table
     from fastgan.memorisation import check_memorisation
     from fastgan.reproduce import sample_of
 
@@ -313,7 +313,7 @@ def neighbors(
             raise ValueError("data: expected the data set that the samples are of (--data)")
         drawn, dataset = _read_samples(run), _dataset(data, folder)
     found = check_memorisation(drawn, dataset, n_queries=n_queries, impl=impl)
-    _print(tables.nearest(found), *tables.copies(found))
+    _print(memorisation_table.nearest(found), *memorisation_table.copies(found))
 
 
 @app.command(epilog="Example: `fastgan figures runs/digits/seed-0`")

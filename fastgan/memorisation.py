@@ -16,8 +16,8 @@ from torch import Tensor
 
 from fastgan import ops
 from fastgan.data import Dataset
+from fastgan.memorisation_result import Memorisation
 from fastgan.samples import Samples
-from fastgan.scores import Memorisation
 
 QUANTILES = (0.0, 0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 1.0)
 _NEAR = 0.01  # "nearer than the nearest hundredth of test images"

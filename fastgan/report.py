@@ -26,8 +26,9 @@ from fastgan import backends
 from fastgan import report_parts as parts
 from fastgan.curves import curve_pictures, sigma_curve
 from fastgan.files import write_atomically
+from fastgan.memorisation_result import Memorisation
 from fastgan.runs import Run
-from fastgan.scores import Evaluation, Memorisation
+from fastgan.scores import Evaluation
 
 FIGURE_2 = "figure_2.png"  # in the run's folder of figures
 FIGURE_3 = "figure_3.png"

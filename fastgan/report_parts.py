@@ -7,8 +7,9 @@ import struct
 from collections.abc import Iterable, Sequence
 from html import escape
 
+from fastgan.memorisation_result import Memorisation
 from fastgan.published import ReferenceResult
-from fastgan.scores import Evaluation, Memorisation
+from fastgan.scores import Evaluation
 
 _SIGMA = "\N{GREEK SMALL LETTER SIGMA}"
 _MINUS = "\N{MINUS SIGN}"

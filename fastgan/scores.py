@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import math
 from dataclasses import dataclass
-from typing import Any, cast
 
+from fastgan.flat_json import read_fields
 from fastgan.published import (
     COMPARABILITY_WARNING,
     N_SAMPLES_PUBLISHED,
@@ -126,7 +125,7 @@ class Evaluation:
         ValueError
             If the text is not JSON, or not an evaluation; the message names the field.
         """
-        return cls(**_fields(cls, text, "evaluation"))
+        return cls(**read_fields(cls, text, "evaluation"))
 
 
 @dataclass(frozen=True)
@@ -145,78 +144,3 @@ class FoldEvaluation:
     def sigmas(self) -> tuple[float, ...]:
         """The sigma of each fold."""
         return tuple(fold.sigma for fold in self.folds)
-
-
-@dataclass(frozen=True)
-class Memorisation:
-    """Distances to the nearest training image: of samples, and of test images for comparison.
-
-    Distances are Euclidean, in the scale the networks were trained in. The quantiles are those of
-    ``quantile_levels``. As many samples as test images are asked about (``n_queries``).
-    """
-
-    dataset: str
-    n_queries: int
-    n_train: int
-    quantile_levels: tuple[float, ...]
-    sample_quantiles: tuple[float, ...]
-    test_quantiles: tuple[float, ...]
-    sample_copies: int  # samples equal to a training image, number for number
-    test_copies: int  # the same for test images: duplicates in the data
-    nearer_than_test: float  # share of samples nearer than the nearest hundredth of test images
-
-    def to_json(self) -> str:
-        """Return the distances as a JSON object, floats in full precision."""
-        return json.dumps(dataclasses.asdict(self), indent=2, allow_nan=False) + "\n"
-
-    @classmethod
-    def from_json(cls, text: str | bytes) -> Memorisation:
-        """Read what :meth:`to_json` wrote; a ValueError names what is wrong."""
-        return cls(**_fields(cls, text, "memorisation"))
-
-
-def _fields(cls: type, text: str | bytes, what: str) -> dict[str, Any]:
-    """Return the fields of a flat dataclass from JSON, checked by name and type."""
-    try:
-        values = json.loads(text)
-    except ValueError as error:
-        raise ValueError(f"{what}: expected JSON, got {error}") from error
-    if not isinstance(values, dict):
-        raise ValueError(f"{what}: expected a JSON object, got {type(values).__name__}")
-    fields = {field.name: str(field.type) for field in dataclasses.fields(cls)}
-    for problem, names in (
-        ("is missing", fields.keys() - values.keys()),
-        ("is unknown", values.keys() - fields.keys()),
-    ):
-        if names:
-            raise ValueError(f"{what}: field {sorted(names)[0]!r} {problem}")
-    return {
-        name: _converted(values[name], kind, f"{what}: {name}") for name, kind in fields.items()
-    }
-
-
-def _converted(value: Any, kind: str, name: str) -> Any:
-    """Return a JSON value as the annotated type, or raise a ValueError that names the field."""
-    if kind.startswith("tuple[float"):
-        if not isinstance(value, list):
-            raise ValueError(f"{name}: expected a list of numbers, got {value!r}")
-        return tuple(_converted(number, "float", name) for number in value)
-    if value is None and "None" in kind:
-        return None
-    kind = kind.removesuffix(" | None")
-    by_kind: dict[str, type | tuple[type, ...]] = {
-        "str": str,
-        "int": int,
-        "bool": bool,
-        "float": (int, float),
-    }
-    accepted = by_kind[kind]
-    boolean = isinstance(value, bool) and kind != "bool"
-    if not isinstance(value, accepted) or boolean:
-        raise ValueError(f"{name}: expected {kind}, got {value!r}")
-    if kind != "float":
-        return value
-    number = float(cast("float", value))
-    if not math.isfinite(number):
-        raise ValueError(f"{name}: expected a finite number, got {value!r}")
-    return number

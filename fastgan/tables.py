@@ -14,7 +14,7 @@ from rich.table import Table
 
 import fastgan
 from fastgan import backends
-from fastgan.scores import Evaluation, Memorisation
+from fastgan.scores import Evaluation
 
 
 def results(evaluation: Evaluation) -> Table:
@@ -49,34 +49,6 @@ def errors(evaluation: Evaluation) -> str:
             f"(jackknife, {evaluation.n_blocks} blocks)"
         )
     return f"{text}; validation {evaluation.validation_log_likelihood:.2f} nats."
-
-
-def nearest(found: Memorisation) -> Table:
-    """Compare distances to the nearest training image: of samples, and of test images."""
-    table = Table(
-        title=f"Distance to the nearest of {found.n_train:,} training images, {found.dataset}",
-        title_justify="left",
-    )
-    table.add_column("")
-    names = {0.0: "least", 0.5: "median", 1.0: "most"}
-    for level in found.quantile_levels:
-        table.add_column(names.get(level, f"{level:.0%}"), justify="right")
-    for label, quantiles in (
-        (f"{found.n_queries:,} samples", found.sample_quantiles),
-        (f"{found.n_queries:,} test images", found.test_quantiles),
-    ):
-        table.add_row(label, *(f"{value:.3f}" for value in quantiles))
-    return table
-
-
-def copies(found: Memorisation) -> tuple[str, str]:
-    """Say how many samples are, or come near to, training images."""
-    return (
-        f"Equal to a training image, number for number: {found.sample_copies:,} samples, "
-        f"{found.test_copies:,} test images.",
-        f"Nearer than the nearest hundredth of the test images: {found.nearer_than_test:.1%} of "
-        "the samples. A smooth sample is near to many images: that alone proves no copying.",
-    )
 
 
 def environment(data: Sequence[tuple[str, str]], cache: Path) -> Table:

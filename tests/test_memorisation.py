@@ -10,7 +10,7 @@ import torch
 
 from fastgan.data import Dataset
 from fastgan.memorisation import QUANTILES, check_memorisation
-from fastgan.scores import Memorisation
+from fastgan.memorisation_result import Memorisation
 
 
 @pytest.fixture

@@ -1,0 +1,70 @@
+"""Flat dataclasses from JSON, checked field by field: no pickle is ever read."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+from typing import Any, cast
+
+
+def read_fields(cls: type, text: str | bytes, what: str) -> dict[str, Any]:
+    """Return the fields of a flat dataclass from a JSON object, checked by name and type.
+
+    Parameters
+    ----------
+    cls : type
+        A dataclass whose annotations are str, int, bool, float, tuples of float, or these or None.
+    text : str or bytes
+    what : str
+        What errors call the object.
+
+    Raises
+    ------
+    ValueError
+        If the text is not JSON, a field is missing, unknown or of another type, or a number is not
+        finite; the message names the field.
+    """
+    try:
+        values = json.loads(text)
+    except ValueError as error:
+        raise ValueError(f"{what}: expected JSON, got {error}") from error
+    if not isinstance(values, dict):
+        raise ValueError(f"{what}: expected a JSON object, got {type(values).__name__}")
+    fields = {field.name: str(field.type) for field in dataclasses.fields(cls)}
+    for problem, names in (
+        ("is missing", fields.keys() - values.keys()),
+        ("is unknown", values.keys() - fields.keys()),
+    ):
+        if names:
+            raise ValueError(f"{what}: field {sorted(names)[0]!r} {problem}")
+    return {
+        name: _converted(values[name], kind, f"{what}: {name}") for name, kind in fields.items()
+    }
+
+
+def _converted(value: Any, kind: str, name: str) -> Any:
+    """Return a JSON value as the annotated type, or raise a ValueError that names the field."""
+    if kind.startswith("tuple[float"):
+        if not isinstance(value, list):
+            raise ValueError(f"{name}: expected a list of numbers, got {value!r}")
+        return tuple(_converted(number, "float", name) for number in value)
+    if value is None and "None" in kind:
+        return None
+    kind = kind.removesuffix(" | None")
+    by_kind: dict[str, type | tuple[type, ...]] = {
+        "str": str,
+        "int": int,
+        "bool": bool,
+        "float": (int, float),
+    }
+    accepted = by_kind[kind]
+    boolean = isinstance(value, bool) and kind != "bool"
+    if not isinstance(value, accepted) or boolean:
+        raise ValueError(f"{name}: expected {kind}, got {value!r}")
+    if kind != "float":
+        return value
+    number = float(cast("float", value))
+    if not math.isfinite(number):
+        raise ValueError(f"{name}: expected a finite number, got {value!r}")
+    return number
