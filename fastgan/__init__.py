@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from fastgan.models import Generator as Generator
     from fastgan.ops.neighbors import nearest_neighbors as nearest_neighbors
     from fastgan.ops.parzen import parzen_log_likelihood as parzen_log_likelihood
+    from fastgan.parzen_stream import ParzenStream as ParzenStream
     from fastgan.recipes import Recipe as Recipe
     from fastgan.steps import make_step as make_step
     from fastgan.training import train as train
@@ -37,6 +38,7 @@ _PUBLIC: dict[str, str | None] = {
     "Generator": "fastgan.models",
     "MaxoutLinear": "fastgan.layers",
     "NeighborIndex": "fastgan.estimators",
+    "ParzenStream": "fastgan.parzen_stream",
     "ParzenWindow": "fastgan.estimators",
     "Recipe": "fastgan.recipes",
     "evaluate": "fastgan.evaluation",

@@ -27,42 +27,10 @@ from fastgan.evaluation import (
 PARZEN_NATS = 1e-4
 
 
-def brute_force(queries, centres, sigma):
-    """log p of each query, by differences in float64, with SciPy's Gaussian as the normaliser."""
-    queries, centres = (np.asarray(rows, dtype=np.float64) for rows in (queries, centres))
-    n_features = queries.shape[1]
-    peak = multivariate_normal(np.zeros(n_features), sigma**2 * np.eye(n_features))
-    squared = ((queries[:, None, :] - centres[None, :, :]) ** 2).sum(axis=2)
-    exponents = -squared / (2 * sigma**2)
-    return logsumexp(exponents, axis=1) - math.log(len(centres)) + peak.logpdf(np.zeros(n_features))
-
-
-def uniform(n_rows, n_features, seed):
-    generator = torch.Generator().manual_seed(seed)
-    return torch.rand(n_rows, n_features, generator=generator)
-
-
-@pytest.fixture
-def dataset():
-    return Dataset(
-        name="noise",
-        train=uniform(40, 12, 1),
-        validation=uniform(60, 12, 2),
-        test=uniform(1003, 12, 3),
-        image_shape=(3, 4, 1),
-        sigma_images=50,
-    )
-
-
-@pytest.fixture
-def drawn():
-    return uniform(211, 12, 4)
-
-
 # the numbers
 
 
-def test_log_likelihood_is_that_of_scipys_gaussians(dataset, drawn):
+def test_log_likelihood_is_that_of_scipys_gaussians(dataset, drawn, brute_force):
     found = evaluate(drawn, dataset)
     expected = brute_force(dataset.test, drawn, found.sigma)
     assert found.mean == pytest.approx(expected.mean(), abs=PARZEN_NATS)
@@ -93,7 +61,7 @@ def test_normaliser_is_sigma_times_root_two_pi():
     assert right - wrong == pytest.approx(702, abs=0.5)
 
 
-def test_every_test_image_counts_the_last_one_too(dataset, drawn):
+def test_every_test_image_counts_the_last_one_too(dataset, drawn, brute_force):
     found = evaluate(drawn, dataset)
     assert found.n_test == 1003
     changed = dataset.test.clone()
@@ -103,7 +71,7 @@ def test_every_test_image_counts_the_last_one_too(dataset, drawn):
     assert other.mean - found.mean == pytest.approx((after - before) / 1003, abs=1e-6)
 
 
-def test_every_sample_counts_the_last_one_too(dataset, drawn):
+def test_every_sample_counts_the_last_one_too(dataset, drawn, brute_force):
     found = evaluate(drawn, dataset, sigmas=[0.3])
     shorter = evaluate(drawn, dataset, sigmas=[0.3], n_samples=210)
     expected = brute_force(dataset.test, drawn[:210], 0.3).mean()
@@ -111,7 +79,7 @@ def test_every_sample_counts_the_last_one_too(dataset, drawn):
     assert abs(found.mean - shorter.mean) > 10 * PARZEN_NATS
 
 
-def test_validation_means_are_those_of_the_first_images(dataset, drawn):
+def test_validation_means_are_those_of_the_first_images(dataset, drawn, brute_force):
     found = evaluate(drawn, dataset)
     assert found.n_validation == 50
     np.testing.assert_allclose(found.sigmas, np.logspace(-1, 0, 10), rtol=1e-15)
@@ -131,7 +99,7 @@ def test_sigma_does_not_look_at_the_test_images(dataset, drawn):
 
 
 @pytest.mark.parametrize("change", [lambda x: 0.5 * x, lambda x: x + 0.25, lambda x: 3 * x])
-def test_nothing_is_rescaled(dataset, drawn, change):
+def test_nothing_is_rescaled(dataset, drawn, change, brute_force):
     found = evaluate(change(drawn), dataset)
     expected = brute_force(dataset.test, change(drawn), found.sigma).mean()
     assert found.mean == pytest.approx(expected, abs=max(PARZEN_NATS, 1e-12 * abs(expected)))
@@ -215,7 +183,7 @@ def test_the_gmmn_grid_fits_unit_pixels_only(dataset, drawn):
 
 
 @pytest.mark.parametrize("n_samples", [200, 211, 101, 50, 49, 2])
-def test_jackknife_equals_leaving_blocks_out_by_hand(dataset, n_samples):
+def test_jackknife_equals_leaving_blocks_out_by_hand(dataset, n_samples, uniform, brute_force):
     drawn = uniform(n_samples, 12, 9)
     found = evaluate(drawn, dataset, sigmas=[0.3])
     size = math.ceil(n_samples / 50)
@@ -238,7 +206,7 @@ def test_jackknife_equals_leaving_blocks_out_by_hand(dataset, n_samples):
     assert found.sample_standard_error == pytest.approx(expected, rel=1e-3)
 
 
-def test_jackknife_error_is_the_spread_over_draws(dataset):
+def test_jackknife_error_is_the_spread_over_draws(dataset, uniform):
     """In 200 independent draws the error foretold is the error seen, within its own noise."""
     low = Dataset("low", *(uniform(n, 2, n) for n in (10, 10, 40)), image_shape=(1, 2, 1))
     generator = torch.Generator().manual_seed(0)
@@ -265,7 +233,7 @@ def test_no_other_block_leaves_nothing():
 # folds
 
 
-def test_folds_use_one_draw_and_each_its_own_sigma(dataset, drawn):
+def test_folds_use_one_draw_and_each_its_own_sigma(dataset, drawn, uniform):
     calls = []
 
     def model(n_samples, seed):

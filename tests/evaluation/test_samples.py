@@ -8,44 +8,12 @@ import math
 import numpy as np
 import pytest
 import torch
-from scipy.special import logsumexp
 
 from fastgan import samples
-from fastgan.data import Dataset, load_dataset
+from fastgan.data import load_dataset
 from fastgan.evaluation import choose_sigma, evaluate
 
 PARZEN_NATS = 1e-4  # what parzen_log_sums promises
-
-
-def brute_force(queries, centres, sigma):
-    queries, centres = (np.asarray(rows, dtype=np.float64) for rows in (queries, centres))
-    squared = ((queries[:, None, :] - centres[None, :, :]) ** 2).sum(axis=2)
-    normaliser = math.log(len(centres)) + queries.shape[1] * math.log(
-        sigma * math.sqrt(2 * math.pi)
-    )
-    return logsumexp(-squared / (2 * sigma**2), axis=1) - normaliser
-
-
-def uniform(n_rows, n_features, seed):
-    generator = torch.Generator().manual_seed(seed)
-    return torch.rand(n_rows, n_features, generator=generator)
-
-
-@pytest.fixture
-def dataset():
-    return Dataset(
-        name="noise",
-        train=uniform(40, 12, 1),
-        validation=uniform(60, 12, 2),
-        test=uniform(1003, 12, 3),
-        image_shape=(3, 4, 1),
-        sigma_images=50,
-    )
-
-
-@pytest.fixture
-def drawn():
-    return uniform(211, 12, 4)
 
 
 # where samples come from
@@ -77,7 +45,7 @@ def test_a_model_draws_ten_thousand_if_not_told_otherwise(dataset):
 
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64, ">f4"])
 @pytest.mark.parametrize("kind", ["ndarray", "tensor"])
-def test_kinds_and_dtypes_agree(dataset, drawn, dtype, kind):
+def test_kinds_and_dtypes_agree(dataset, drawn, dtype, kind, brute_force):
     array = drawn.numpy().astype(dtype)
     if kind == "tensor" and dtype == ">f4":
         pytest.skip("torch has no other byte order")

@@ -7,9 +7,7 @@ import json
 import math
 
 import pytest
-import torch
 
-from fastgan.data import Dataset
 from fastgan.evaluation import (
     COMPARABILITY_WARNING,
     REAL_DATA_NOTE,
@@ -18,29 +16,6 @@ from fastgan.evaluation import (
     Evaluation,
     evaluate,
 )
-
-
-def uniform(n_rows, n_features, seed):
-    generator = torch.Generator().manual_seed(seed)
-    return torch.rand(n_rows, n_features, generator=generator)
-
-
-@pytest.fixture
-def dataset():
-    return Dataset(
-        name="noise",
-        train=uniform(40, 12, 1),
-        validation=uniform(60, 12, 2),
-        test=uniform(1003, 12, 3),
-        image_shape=(3, 4, 1),
-        sigma_images=50,
-    )
-
-
-@pytest.fixture
-def drawn():
-    return uniform(211, 12, 4)
-
 
 # what is told, and written
 

@@ -1,0 +1,396 @@
+"""Parzen-window log-likelihoods under samples that come batch by batch and are never held."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from fastgan.batches import RowBuffer, is_array, one_row_like
+from fastgan.checks import check_integer, check_number
+from fastgan.ops._points import check_points
+from fastgan.ops.parzen import BLOCK_SIZE, check_sigmas
+from fastgan.ops.parzen_sums import ParzenSums, merge_blocks
+from fastgan.parzen_stream_files import read_stream, write_stream
+
+
+class ParzenStream:
+    """Log-likelihoods of some queries under a Gaussian Parzen window on a stream of samples.
+
+    Samples come in batches of any size and are worked through in blocks counted from the first
+    sample, so the bits do not depend on the batches. Memory holds one block of samples at most
+    (none where batches are whole blocks) and ``16 n_blocks n_sigmas n_queries`` bytes of sums.
+
+    Parameters
+    ----------
+    queries : array or tensor of shape (n_queries, n_features), uint8, float32 or float64
+        The points whose likelihood is asked. uint8 means the numbers 0..255, never rescaled.
+    sigma : float or sequence of floats
+        Standard deviation of each Gaussian, in the units of the data; a grid is one pass.
+    tolerance : float
+        The most, in nats, that a value may be too low for samples left out; 0: none is left out.
+    n_samples : int, optional
+        How many samples there will be in all. More are refused. Where it is not given, what may be
+        left out is chosen as for 2^32 samples.
+    counts : sequence of int
+        Numbers of samples at which the log-likelihoods are kept, for :meth:`curve`. A count within
+        a block costs that part of the block once more; it changes no bit of the rest.
+    block_size : int
+        Samples in a block.
+    each_block : bool
+        The sum of each block alone is right to ``tolerance``, not only the sum of all: for blocks
+        that are left out in turn (a jackknife). Less can be left out of the sums then.
+    exclude_self : bool
+        The queries are the samples: sample i is left out of the mean of query i. Not with
+        ``counts`` or ``each_block``.
+    strategy, impl : str
+        As in :func:`fastgan.parzen_log_likelihood`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As :func:`fastgan.parzen_log_likelihood`; ValueError for options that exclude each other.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> stream = ParzenStream(np.zeros((1, 2)), 1.0)
+    >>> for batch in (np.zeros((3, 2)), np.zeros((1, 2))):
+    ...     stream.update(batch)
+    >>> stream.n_samples, stream.log_likelihood()  # -log(2 pi)
+    (4, array([-1.83787707]))
+    """
+
+    def __init__(
+        self,
+        queries: Any,
+        sigma: float | Sequence[float] | Any,
+        *,
+        tolerance: float = 1e-6,
+        n_samples: int | None = None,
+        counts: Sequence[int] = (),
+        block_size: int = BLOCK_SIZE,
+        each_block: bool = False,
+        exclude_self: bool = False,
+        strategy: str = "auto",
+        impl: str = "auto",
+    ) -> None:
+        check_number("tolerance", tolerance)
+        if tolerance < 0:
+            raise ValueError(f"tolerance: expected a number of nats of at least 0, got {tolerance}")
+        check_integer("block_size", block_size, 1)
+        if n_samples is not None:
+            check_integer("n_samples", n_samples, 1)
+        for count in counts:
+            check_integer("counts", count, 1, n_samples)
+        if exclude_self and (each_block or len(counts)):
+            raise ValueError("exclude_self: expected neither each_block nor counts beside it")
+        points = check_points(queries, one_row_like(queries), "queries", "n_queries")
+        self._queries = points.queries.clone()
+        self._is_numpy = points.is_numpy
+        self._sigmas, self._is_scalar = check_sigmas(sigma)
+        if exclude_self and n_samples not in (None, len(self._queries)):
+            raise ValueError(
+                f"exclude_self: expected n_samples to be the {len(self._queries)} queries, "
+                f"got {n_samples}"
+            )
+        self.expected_n_samples = None if n_samples is None else int(n_samples)
+        self.counts = tuple(sorted({int(count) for count in counts}))
+        self.block_size = int(block_size)
+        self.each_block = bool(each_block)
+        self.exclude_self = bool(exclude_self)
+        self._engine_options: dict[str, Any] = {
+            "tolerance": float(tolerance),
+            "strategy": strategy,
+            "impl": impl,
+        }
+        self._sums = self._fresh_sums(self.expected_n_samples)
+        self._engine: str | None = None
+        self._blocks: list[Tensor] = []  # of each whole block: log sums (n_sigmas, n_queries)
+        self._dropped: list[Tensor] = []  # and the log of what was left out
+        self._kept: dict[int, tuple[Tensor, Tensor]] = {}  # count -> both, of all until there
+        self._buffer = RowBuffer(self._queries, self.block_size)
+        self._rest: tuple[Tensor, Tensor] | None = None  # of the buffered rows
+
+    @property
+    def n_samples(self) -> int:
+        """Samples taken so far: where an interrupted stream goes on."""
+        return len(self._blocks) * self.block_size + len(self._buffer)
+
+    @property
+    def strategy(self) -> str | None:
+        """The engine of the block worked through last, "pruned" or "dense"; None before any."""
+        return self._engine
+
+    def update(self, batch: Any) -> None:
+        """Take a batch of samples.
+
+        Parameters
+        ----------
+        batch : array or tensor of shape (n, n_features)
+            NumPy or torch, dtype and device as the queries; any n, 0 too. Whole blocks are read
+            where they lie, a part of a memory-mapped array too.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If it does not fit the queries, holds NaN or infinity, or brings more samples than
+            ``n_samples``. Nothing of it has been taken then.
+        """
+        name = f"samples from number {self.n_samples} on" if self.n_samples else "samples"
+        none = self._queries[:0]
+        is_empty = is_array(batch) and tuple(batch.shape) == tuple(none.shape)
+        points = check_points(
+            none.numpy() if self._is_numpy else none,
+            one_row_like(batch) if is_empty else batch,
+            name,
+            "n_samples",
+        )
+        if not is_empty:
+            self.take(points.others)
+
+    def take(self, rows: Tensor) -> None:
+        """Take samples that are checked already: finite, contiguous, as the queries are."""
+        most = len(self._queries) if self.exclude_self else self.expected_n_samples
+        n = self.n_samples + len(rows)
+        if most is not None and n > most:
+            raise ValueError(f"n_samples: expected at most {most} samples, got {n}")
+        self._rest = None
+        while True:
+            if len(self._buffer) == self.block_size:
+                self._add_block(self._buffer.rows)  # an interruption leaves the rows where they are
+                self._buffer.clear()
+            elif len(rows) == 0:
+                break
+            elif len(self._buffer) == 0 and len(rows) >= self.block_size:
+                self._add_block(rows[: self.block_size])
+                rows = rows[self.block_size :]
+            else:
+                rows = self._buffer.fill(rows)
+
+    def log_likelihood(self, n_samples: int | None = None) -> Any:
+        """Return the log-likelihood of each query under the samples so far, in nats.
+
+        Parameters
+        ----------
+        n_samples : int, optional
+            One of ``counts``, for the first so many samples; all so far if left out.
+
+        Returns
+        -------
+        float64 array or tensor of shape (n_queries,), or (n_sigmas, n_queries) for a grid
+            Of the queries' kind.
+
+        Raises
+        ------
+        ValueError
+            If there is no sample yet (with ``exclude_self``: not as many as queries), or the count
+            is not one of ``counts`` or not reached.
+        """
+        n = self._checked_count(n_samples)
+        log_sums, _ = self._until(n)
+        n_features = self._queries.shape[1]
+        normalisers = [
+            math.log(n - self.exclude_self) + n_features * math.log(value * math.sqrt(2 * math.pi))
+            for value in self._sigmas.tolist()
+        ]
+        return self._answer(log_sums - log_sums.new_tensor(normalisers)[:, None])
+
+    def bound(self, n_samples: int | None = None) -> Any:
+        """Return, for each value of :meth:`log_likelihood`, the most nats it can be too low.
+
+        This is for samples left out, rounding apart. Arguments, shape and errors are the same.
+        """
+        log_sums, log_dropped = self._until(self._checked_count(n_samples))
+        return self._answer(torch.log1p(torch.exp(log_dropped - log_sums)))
+
+    def curve(self) -> dict[int, Any]:
+        """Return the log-likelihoods at each of ``counts`` that is reached, and at the end.
+
+        Returns
+        -------
+        dict of int to float64 array or tensor
+            In ascending order of counts: what :meth:`log_likelihood` returns there.
+        """
+        reached = {count for count in self.counts if count <= self.n_samples}
+        if self.n_samples:
+            reached.add(self.n_samples)
+        return {count: self.log_likelihood(count) for count in sorted(reached)}
+
+    def block_log_sums(self) -> tuple[Any, Any]:
+        """Return the sums of the blocks so far, the last one perhaps a short one, and their sizes.
+
+        Returns
+        -------
+        log_sums : float64 array or tensor of shape (n_blocks, n_sigmas, n_queries)
+            ``log sum_{i in block} exp(-|x - s_i|^2 / (2 sigma^2))``; without ``each_block`` they
+            are right in their sum only.
+        sizes : int64 array or tensor of shape (n_blocks,)
+            Samples in each block.
+        """
+        self._checked_count(None)
+        blocks, sizes = list(self._blocks), [self.block_size] * len(self._blocks)
+        if len(self._buffer):
+            blocks.append(self._sums_of_rest()[0])
+            sizes.append(len(self._buffer))
+        log_sums, counted = torch.stack(blocks), torch.tensor(sizes, dtype=torch.int64)
+        return (log_sums.numpy(), counted.numpy()) if self._is_numpy else (log_sums, counted)
+
+    def save(self, path: str | os.PathLike[str]) -> Path:
+        """Write all of the stream to a safetensors file, which appears whole or not at all.
+
+        Queries, sums and the samples of an unfinished block are in it: :meth:`load` gives a stream
+        that goes on at ``n_samples`` with the same bits. No pickle.
+
+        Raises
+        ------
+        OSError
+            If the file cannot be written.
+        """
+        tensors = {"queries": self._queries, "sigmas": self._sigmas}
+        tensors["buffer"] = self._buffer.rows
+        none = self._sigmas.new_empty((0, len(self._sigmas), len(self._queries)))
+        for name, parts in (("log_sums", self._blocks), ("log_dropped", self._dropped)):
+            tensors[name] = torch.stack(parts) if parts else none
+        for count, both in self._kept.items():
+            tensors[f"kept.{count}"] = torch.stack(both)
+        if self._sums.strategy is not None:
+            for key, value in self._sums.state_dict().items():
+                tensors[f"settled.{key}"] = value
+        arguments = {
+            "n_samples": self.expected_n_samples,
+            "counts": self.counts,
+            "block_size": self.block_size,
+            "each_block": self.each_block,
+            "exclude_self": self.exclude_self,
+            **self._engine_options,
+        }
+        kinds = {"is_numpy": self._is_numpy, "is_scalar": self._is_scalar}
+        options = {"arguments": arguments, **kinds}
+        return write_stream(path, options, tensors)
+
+    @classmethod
+    def load(
+        cls, path: str | os.PathLike[str], device: str | torch.device | None = None
+    ) -> ParzenStream:
+        """Read what :meth:`save` wrote; its answers are of the kind (NumPy, torch) they were of.
+
+        A stream of tensors goes on at ``device``, the CPU if left out. Raises OSError if the file
+        cannot be read, ValueError if it is not a whole file of a stream.
+        """
+        options, tensors = read_stream(path)
+        try:
+            sigma = tensors["sigmas"][0] if options["is_scalar"] else tensors["sigmas"]
+            queries = tensors["queries"].to(device or "cpu")
+            stream = cls(
+                queries.numpy() if options["is_numpy"] else queries, sigma, **options["arguments"]
+            )
+        except (KeyError, TypeError, ValueError) as error:
+            raise ValueError(f"{path}: not a whole Parzen stream: {error}") from error
+        stream._restore({name: value.to(queries.device) for name, value in tensors.items()})
+        return stream
+
+    def _restore(self, tensors: dict[str, Tensor]) -> None:
+        self._blocks = list(tensors["log_sums"].unbind(0))
+        self._dropped = list(tensors["log_dropped"].unbind(0))
+        self._buffer.fill(tensors["buffer"])
+        settled = {}
+        for name, value in tensors.items():
+            kind, _, key = name.partition(".")
+            if kind == "kept":
+                self._kept[int(key)] = (value[0], value[1])
+            elif kind == "settled":
+                settled[key] = value
+        if settled:
+            self._sums.load_state_dict(settled)
+            self._engine = self._sums.strategy
+
+    def _fresh_sums(self, n_samples: int | None) -> ParzenSums:
+        return ParzenSums(
+            self._queries,
+            self._sigmas,
+            n_samples=n_samples,
+            exclude_self=self.exclude_self,
+            **self._engine_options,
+        )
+
+    def _sums_of(self, rows: Tensor, block: int, n_whole: int | None) -> tuple[Tensor, Tensor]:
+        """Return the sums of one block, or of its first rows, and what was left out of them.
+
+        ``n_whole`` is how many samples there are in all where the rows are all of them.
+        """
+        first = block * self.block_size
+        if self.each_block:
+            sums = self._fresh_sums(len(rows))
+        elif block == 0 and len(rows) < self.block_size:
+            sums = self._fresh_sums(n_whole)  # a first block that is cut short settles nothing
+        else:
+            sums = self._sums
+        log_sums, log_dropped = sums.add(rows, first, self.block_size)
+        self._engine = sums.strategy
+        return log_sums[0], log_dropped[0]
+
+    def _add_block(self, rows: Tensor) -> None:
+        block = len(self._blocks)
+        first, last = block * self.block_size, (block + 1) * self.block_size
+        log_sums, log_dropped = self._sums_of(rows, block, self.expected_n_samples)
+        for count in self.counts:
+            if first < count < last:
+                self._kept[count] = self._joined(
+                    *self._sums_of(rows[: count - first], block, count)
+                )
+        if last in self.counts:
+            self._kept[last] = self._joined(log_sums, log_dropped)
+        self._blocks.append(log_sums)
+        self._dropped.append(log_dropped)
+
+    def _joined(self, log_sums: Tensor, log_dropped: Tensor) -> tuple[Tensor, Tensor]:
+        """Merge the whole blocks so far with a last one."""
+        return (
+            merge_blocks(torch.stack([*self._blocks, log_sums])),
+            merge_blocks(torch.stack([*self._dropped, log_dropped])),
+        )
+
+    def _sums_of_rest(self) -> tuple[Tensor, Tensor]:
+        if self._rest is None:
+            rows = self._buffer.rows
+            self._rest = self._sums_of(rows, len(self._blocks), self.expected_n_samples)
+        return self._rest
+
+    def _until(self, count: int) -> tuple[Tensor, Tensor]:
+        """Return the sums of the first ``count`` samples and what was left out of them."""
+        if count in self._kept:
+            return self._kept[count]
+        n_rest = count - len(self._blocks) * self.block_size
+        if n_rest == 0:
+            return merge_blocks(torch.stack(self._blocks)), merge_blocks(torch.stack(self._dropped))
+        if n_rest == len(self._buffer):
+            return self._joined(*self._sums_of_rest())
+        rows = self._buffer.rows[:n_rest]
+        return self._joined(*self._sums_of(rows, len(self._blocks), count))
+
+    def _checked_count(self, count: int | None) -> int:
+        n = self.n_samples
+        if n == 0:
+            raise ValueError("samples: expected at least 1 sample, got none yet")
+        if self.exclude_self and (n != len(self._queries) or n < 2):
+            raise ValueError(
+                f"exclude_self: expected the {len(self._queries)} queries (at least 2) as samples, "
+                f"got {n} so far"
+            )
+        if count is None or count == n:
+            return n
+        if count not in self.counts or count > n:
+            raise ValueError(
+                f"n_samples: expected {n} or one of counts that is reached, got {count}"
+            )
+        return int(count)
+
+    def _answer(self, values: Tensor) -> Any:
+        values = values[0] if self._is_scalar else values
+        return values.numpy() if self._is_numpy else values
