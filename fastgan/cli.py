@@ -9,39 +9,31 @@ from __future__ import annotations
 import logging
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 
 from fastgan import __version__
+from fastgan.cli_shared import (
+    Data,
+    Epochs,
+    Folder,
+    Impl,
+    NSamples,
+    Quiet,
+    RecipeName,
+    RunFolder,
+    StopOnCollapse,
+    Threads,
+    dataset_of,
+    read_samples,
+    recipe_of,
+    run_and_dataset,
+)
 from fastgan.mistakes import MistakesGroup, tell
 
-if TYPE_CHECKING:  # imported where they are used: `fastgan --help` answers at once
-    from fastgan.data import Dataset
-    from fastgan.recipes import Recipe
-    from fastgan.runs import Run
-
 logger = logging.getLogger("fastgan")
-
-Impl = Annotated[str, typer.Option(help="auto, reference, native or triton.")]
-Threads = Annotated[
-    int | None, typer.Option(min=1, help="Threads of torch and of the native kernels.")
-]
-Folder = Annotated[Path | None, typer.Option(help="Where to look for the data's files first.")]
-Data = Annotated[
-    str | None, typer.Option(help="Data set: a name, or a path; by default the recipe's own.")
-]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print results and warnings only.")]
-NSamples = Annotated[
-    int | None, typer.Option("--n-samples", "-n", min=1, help="Model samples; 10,000 by default.")
-]
-RecipeName = Annotated[str, typer.Argument(help="mnist, digits, or the path of a recipe.toml.")]
-RunFolder = Annotated[Path, typer.Argument(help="A run folder.")]
-Epochs = Annotated[int | None, typer.Option(min=1, help="In place of the recipe's.")]
-StopOnCollapse = Annotated[
-    bool, typer.Option("--stop-on-collapse", help="End at the collapse watch's first warning.")
-]
 
 
 def _print(*items: Any) -> None:
@@ -89,45 +81,6 @@ def _set_up(threads: int | None, quiet: bool) -> None:
     logger.handlers[:] = [handler]
     logger.propagate = False
     logger.setLevel(logging.WARNING if quiet or sys.stderr.isatty() else logging.INFO)
-
-
-def _recipe(name: str, data: str | None, epochs: int | None, seed: int | None) -> Recipe:
-    from fastgan import recipes
-
-    if name.endswith(".toml"):
-        recipe = recipes.from_toml(Path(name).read_text(encoding="utf-8"))
-    else:
-        recipe = recipes.by_name(name)
-    changes = {"dataset": data, "n_epochs": epochs, "seed": seed}
-    return recipe.replace(**{field: value for field, value in changes.items() if value is not None})
-
-
-def _dataset(name: str, folder: Path | None) -> Dataset:
-    from fastgan.data import DATASET_NAMES, load_dataset
-
-    return load_dataset(name, folder=folder if name in DATASET_NAMES else None)
-
-
-def _run_and_dataset(folder: Path, data: str | None, data_folder: Path | None) -> tuple[Run, Any]:
-    from fastgan.runs import Run
-
-    run = Run.open(folder)
-    return run, _dataset(data or run.recipe.dataset, data_folder)
-
-
-def _read_samples(path: Path) -> Any:
-    """Map an array of samples, images flattened to rows; nothing pickled is read."""
-    import numpy as np
-
-    if path.suffix != ".npy":
-        raise ValueError(f"samples: expected a .npy file, got {path}")
-    try:
-        array = np.load(path, mmap_mode="r", allow_pickle=False)
-    except ValueError as error:
-        raise ValueError(f"samples: {path} is not a whole .npy file of numbers: {error}") from error
-    if array.ndim < 2:
-        raise ValueError(f"samples: expected shape (n_samples, ...), got {array.shape} in {path}")
-    return array.reshape(len(array), -1)
 
 
 @app.command()
@@ -181,10 +134,10 @@ def train(
         chosen, out = Run.open(resume).recipe, resume
         chosen = chosen if epochs is None else chosen.replace(n_epochs=epochs)
     else:
-        chosen = _recipe(recipe, data, epochs, seed)
+        chosen = recipe_of(recipe, data, epochs, seed)
     run = run_training(
         chosen,
-        dataset=_dataset(chosen.dataset, folder),
+        dataset=dataset_of(chosen.dataset, folder),
         folder=out,
         resume=resume is not None,
         step=step,
@@ -229,7 +182,7 @@ def sample(
         np.save(buffer, drawn.numpy(), allow_pickle=False)
         write_atomically(out, buffer.getvalue())
     else:
-        _, dataset = _run_and_dataset(run, data, folder)
+        _, dataset = run_and_dataset(run, data, folder)
         sample_grid(drawn, dataset, out)
     _print(f"{len(drawn)} samples: {out}")
 
@@ -260,13 +213,13 @@ def evaluate(
     _set_up(threads, True)
     source: Any
     if run is not None and samples is None:
-        opened, dataset = _run_and_dataset(run, data, folder)
+        opened, dataset = run_and_dataset(run, data, folder)
         source, seed = opened.generator, opened.recipe.seed if seed is None else seed
         n_samples = opened.recipe.n_samples if n_samples is None else n_samples
     elif samples is not None and run is None:
         if data is None:
             raise ValueError("data: expected the data set that the samples are of (--data)")
-        source, dataset = _read_samples(samples), _dataset(data, folder)
+        source, dataset = read_samples(samples), dataset_of(data, folder)
     else:
         raise ValueError("evaluate: expected a run folder or --samples, one of the two")
     found = score(
@@ -293,27 +246,41 @@ def neighbors(
     run: Annotated[Path, typer.Argument(help="A run folder, or a .npy file of samples.")],
     data: Data = None,
     folder: Folder = None,
-    n_samples: NSamples = 1000,
-    seed: Annotated[int, typer.Option(min=0, help="Draws the samples.")] = 0,
+    n_samples: NSamples = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="Draws the samples.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="The picture, .png; figures/memorisation.png of a run.")
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON in place of a table.")] = False,
     impl: Impl = "auto",
     threads: Threads = None,
 ) -> None:
-    """Are samples memorised training images? Exact distances, test images for comparison."""
+    """Are samples memorised training images? Exact distances, beside those of test images."""
     from fastgan import memorisation_table
     from fastgan.memorisation import check_memorisation
-    from fastgan.reproduce import sample_of
+    from fastgan.memorisation_figure import memorisation_figure
+    from fastgan.reproduce import N_MEMORISATION_SAMPLES, keep_memorisation, sample_of
 
     _set_up(threads, True)
-    n_queries = n_samples or 1000
+    if out is not None and out.suffix != ".png":
+        raise ValueError(f"out: expected a name that ends in .png, got {out}")
     if run.is_dir():
-        opened, dataset = _run_and_dataset(run, data, folder)
-        drawn: Any = sample_of(opened, n_queries, seed)
+        opened, dataset = run_and_dataset(run, data, folder)
+        drawn: Any = sample_of(opened, n_samples or N_MEMORISATION_SAMPLES, seed)
     else:
         if data is None:
             raise ValueError("data: expected the data set that the samples are of (--data)")
-        drawn, dataset = _read_samples(run), _dataset(data, folder)
-    found = check_memorisation(drawn, dataset, n_queries=n_queries, impl=impl)
-    _print(memorisation_table.nearest(found), *memorisation_table.copies(found))
+        drawn, dataset = read_samples(run), dataset_of(data, folder)
+    found = check_memorisation(drawn, dataset, n_samples=n_samples, impl=impl)
+    pictures = [keep_memorisation(opened, found)] if run.is_dir() else []
+    if out is not None:
+        pictures.append(memorisation_figure(found, out))
+    if json:
+        typer.echo(found.to_json(), nl=False)
+        return
+    _print(memorisation_table.nearest(found), *found.sentences(), *found.cautions())
+    for picture in pictures:
+        _print(f"picture: {picture}")
 
 
 @app.command(epilog="Example: `fastgan figures runs/digits/seed-0`")
@@ -328,7 +295,7 @@ def figures(
     from fastgan.reproduce import draw_figures, report_on
 
     _set_up(threads, True)
-    opened, dataset = _run_and_dataset(run, data, folder)
+    opened, dataset = run_and_dataset(run, data, folder)
     for path in draw_figures(opened, dataset, impl=impl):
         _print(str(path))
     _print(f"report: {report_on(opened, dataset)}")
@@ -365,7 +332,7 @@ def reproduce(
     from fastgan.training import TrainingOptions
 
     _set_up(threads, quiet)
-    chosen = _recipe(recipe, data, epochs, None)
+    chosen = recipe_of(recipe, data, epochs, None)
     options = TrainingOptions(
         resume=resume,
         step=step,  # type: ignore[arg-type]  # checked by make_step, with a sentence
@@ -375,7 +342,7 @@ def reproduce(
     )
     done = run_experiment(
         chosen,
-        dataset=_dataset(chosen.dataset, folder),
+        dataset=dataset_of(chosen.dataset, folder),
         seeds=range(max_seeds) if seed is None else (seed,),
         n_samples=n_samples,
         folder=out,

@@ -5,7 +5,6 @@ matplotlib is imported when the first curve is drawn: its Agg canvas, no window,
 
 from __future__ import annotations
 
-import io
 import math
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -16,19 +15,17 @@ import numpy as np
 
 from fastgan.collapse import COLLAPSE_DEVIATION, is_collapsed
 from fastgan.files import write_atomically
+from fastgan.plots import PANEL, heading, panel, png, styled, theme_of
 from fastgan.runs import read_metrics
-from fastgan.themes import THEMES, Theme
+from fastgan.themes import Theme
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
 Metrics = Sequence[Mapping[str, Any]]
 
 
-_PIXELS_AN_INCH = 220  # two screen pixels a point where a panel is 460 points wide
 _SIGMA = "\N{GREEK SMALL LETTER SIGMA}"
-_PANEL = (4.2, 2.9)  # inches
 
 
 def curves(
@@ -62,15 +59,15 @@ def curves(
     from matplotlib.figure import Figure
 
     rows, colours = _prepared(metrics, theme)
-    with _styled(colours):
-        size = (2 * _PANEL[0] + 0.3, 2 * _PANEL[1] + (0.5 if title else 0.1))
+    with styled(colours):
+        size = (2 * PANEL[0] + 0.3, 2 * PANEL[1] + (0.5 if title else 0.1))
         figure = Figure(figsize=size, layout="constrained", facecolor=colours.paper)
         if title:
             figure.suptitle(title, x=0.012, ha="left", fontsize=13, fontweight="bold")
         parts = np.asarray(figure.subfigures(2, 2, wspace=0.04, hspace=0.05)).ravel()
         for part, draw in zip(parts, _PANELS.values(), strict=True):
             draw(part, rows, colours)
-        content = _png(figure, colours)
+        content = png(figure, colours)
     return write_atomically(path, content)
 
 
@@ -97,7 +94,7 @@ def sigma_curve(
     rows = [
         {"sigma": s, "mean": m, "chosen": s == sigma} for s, m in zip(sigmas, means, strict=True)
     ]
-    return _picture(_theme(theme), _draw_sigma, rows)
+    return _picture(theme_of(theme), _draw_sigma, rows)
 
 
 def _prepared(
@@ -107,65 +104,11 @@ def _prepared(
     rows = list(found)
     if not any("epoch" in row and "warning" not in row for row in rows):
         raise ValueError("metrics: expected at least one epoch, got none")
-    return rows, _theme(theme)
-
-
-def _theme(name: str) -> Theme:
-    if name not in THEMES:
-        raise ValueError(f"theme: expected 'light' or 'dark', got {name!r}")
-    return THEMES[name]
-
-
-def _styled(colours: Theme) -> Any:
-    import matplotlib as mpl
-
-    return mpl.rc_context(
-        {
-            "font.family": "DejaVu Sans",
-            "font.size": 9.5,
-            "axes.facecolor": colours.paper,
-            "axes.edgecolor": colours.muted,
-            "axes.labelcolor": colours.muted,
-            "axes.spines.top": False,
-            "axes.spines.right": False,
-            "axes.linewidth": 0.8,
-            "axes.grid": True,
-            "axes.axisbelow": True,
-            "grid.color": colours.grid,
-            "grid.linewidth": 0.8,
-            "xtick.color": colours.muted,
-            "ytick.color": colours.muted,
-            "xtick.major.size": 0,
-            "ytick.major.size": 0,
-            "text.color": colours.ink,
-            "lines.solid_capstyle": "round",
-            "axes.unicode_minus": True,
-        }
-    )
+    return rows, theme_of(theme)
 
 
 def _picture(colours: Theme, draw: Callable[[Any, Any, Theme], None], rows: Metrics) -> bytes:
-    from matplotlib.figure import Figure
-
-    with _styled(colours):
-        figure = Figure(figsize=_PANEL, layout="constrained", facecolor=colours.paper)
-        draw(figure, rows, colours)
-        return _png(figure, colours)
-
-
-def _png(figure: Figure, colours: Theme) -> bytes:
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-
-    FigureCanvasAgg(figure)
-    buffer = io.BytesIO()
-    figure.savefig(
-        buffer,
-        format="png",
-        dpi=_PIXELS_AN_INCH,
-        facecolor=colours.paper,
-        metadata={"Software": "fastgan"},
-    )
-    return buffer.getvalue()
+    return panel(colours, lambda figure: draw(figure, rows, colours))
 
 
 def _series(rows: Metrics, name: str) -> tuple[list[float], list[float]]:
@@ -177,12 +120,6 @@ def _series(rows: Metrics, name: str) -> tuple[list[float], list[float]]:
             epochs.append(float(row["epoch"]))
             values.append(float(value) if math.isfinite(value) else math.nan)
     return epochs, values
-
-
-def _heading(axes: Axes, text: str, unit: str, colours: Theme, pad: float = 22) -> None:
-    # the legend, if there is one, takes the room between heading and panel: it hides no curve
-    axes.set_title(text, loc="left", fontsize=10.5, fontweight="bold", pad=pad)
-    axes.set_title(unit, loc="right", fontsize=8.5, color=colours.muted, pad=pad)
 
 
 def _line(axes: Axes, rows: Metrics, field: str, label: str, colour: str, **style: Any) -> None:
@@ -280,7 +217,7 @@ def _finish(axes: Axes, rows: Metrics, colours: Theme, *, legend: bool = True) -
 
 def _draw_costs(figure: Any, rows: Metrics, colours: Theme) -> None:
     axes = figure.subplots()
-    _heading(axes, "Costs", "nats an image", colours)
+    heading(axes, "Costs", "nats an image", colours)
     _line(axes, rows, "discriminator_cost", "discriminator", colours.discriminator)
     _line(axes, rows, "generator_cost", "generator", colours.generator)
     _level(axes, math.log(2), "ln 2: D tells nothing apart", colours)
@@ -290,7 +227,7 @@ def _draw_costs(figure: Any, rows: Metrics, colours: Theme) -> None:
 
 def _draw_probabilities(figure: Any, rows: Metrics, colours: Theme) -> None:
     axes = figure.subplots()
-    _heading(axes, "What D believes", "probability of being real", colours)
+    heading(axes, "What D believes", "probability of being real", colours)
     _line(axes, rows, "real_probability", "of training images", colours.ink)
     _line(axes, rows, "fake_probability", "of samples", colours.generator)
     _level(axes, 0.5, "1/2", colours)
@@ -302,7 +239,7 @@ def _draw_likelihood(figure: Any, rows: Metrics, colours: Theme) -> None:
     from matplotlib.ticker import MaxNLocator
 
     upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
-    _heading(upper, "Validation log-likelihood", "nats, Parzen window", colours, pad=10)
+    heading(upper, "Validation log-likelihood", "nats, Parzen window", colours, pad=10)
     epochs, values = _series(rows, "validation_log_likelihood")
     if epochs:
         _line(upper, rows, "validation_log_likelihood", "", colours.likelihood)
@@ -331,7 +268,7 @@ def _draw_likelihood(figure: Any, rows: Metrics, colours: Theme) -> None:
 
 def _draw_deviation(figure: Any, rows: Metrics, colours: Theme) -> None:
     axes = figure.subplots()
-    _heading(axes, "Variety of the samples", "units of a pixel", colours)
+    heading(axes, "Variety of the samples", "units of a pixel", colours)
     _line(axes, rows, "sample_deviation", "deviation over z", colours.generator)
     _line(axes, rows, "sample_mean", "mean pixel", colours.muted)
     axes.set_ylim(bottom=min(0.0, axes.get_ylim()[0]))
@@ -341,7 +278,7 @@ def _draw_deviation(figure: Any, rows: Metrics, colours: Theme) -> None:
 
 def _draw_sigma(figure: Any, rows: Metrics, colours: Theme) -> None:
     axes = figure.subplots()
-    _heading(axes, f"Choice of {_SIGMA}", "nats, validation images", colours, pad=10)
+    heading(axes, f"Choice of {_SIGMA}", "nats, validation images", colours, pad=10)
     sigmas, means = [row["sigma"] for row in rows], [row["mean"] for row in rows]
     axes.plot(sigmas, means, color=colours.likelihood, lw=1.7, marker="o", ms=3.6, zorder=2)
     for row in rows:

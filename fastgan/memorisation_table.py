@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rich.table import Table
 
-from fastgan.memorisation_result import Memorisation
+from fastgan.memorisation_result import TABLE_QUANTILES, Memorisation, distance, quantile_name
 
 
 def nearest(found: Memorisation) -> Table:
@@ -12,24 +12,15 @@ def nearest(found: Memorisation) -> Table:
     table = Table(
         title=f"Distance to the nearest of {found.n_train:,} training images, {found.dataset}",
         title_justify="left",
+        pad_edge=False,
     )
-    table.add_column("")
-    names = {0.0: "least", 0.5: "median", 1.0: "most"}
-    for level in found.quantile_levels:
-        table.add_column(names.get(level, f"{level:.0%}"), justify="right")
+    table.add_column("", no_wrap=True)
+    for level in TABLE_QUANTILES:
+        table.add_column(quantile_name(level), justify="right")
+    samples, held_out = found.quantile_rows(TABLE_QUANTILES)
     for label, quantiles in (
-        (f"{found.n_queries:,} samples", found.sample_quantiles),
-        (f"{found.n_queries:,} test images", found.test_quantiles),
+        (f"{found.n_samples:,} samples", samples),
+        (f"{found.n_held_out:,} test images", held_out),
     ):
-        table.add_row(label, *(f"{value:.3f}" for value in quantiles))
+        table.add_row(label, *(distance(value) for value in quantiles))
     return table
-
-
-def copies(found: Memorisation) -> tuple[str, str]:
-    """Say how many samples are, or come near to, training images."""
-    return (
-        f"Equal to a training image, number for number: {found.sample_copies:,} samples, "
-        f"{found.test_copies:,} test images.",
-        f"Nearer than the nearest hundredth of the test images: {found.nearer_than_test:.1%} of "
-        "the samples. A smooth sample is near to many images: that alone proves no copying.",
-    )

@@ -26,6 +26,7 @@ from fastgan import backends
 from fastgan import report_parts as parts
 from fastgan.curves import curve_pictures, sigma_curve
 from fastgan.files import write_atomically
+from fastgan.memorisation_figure import memorisation_pictures
 from fastgan.memorisation_result import Memorisation
 from fastgan.runs import Run
 from fastgan.scores import Evaluation
@@ -33,6 +34,7 @@ from fastgan.scores import Evaluation
 FIGURE_2 = "figure_2.png"  # in the run's folder of figures
 FIGURE_3 = "figure_3.png"
 MEMORISATION = "memorisation.json"  # in the run's folder
+MEMORISATION_FIGURE = "memorisation.png"  # in the run's folder of figures
 N_GRIDS = 4  # sample grids shown, from the first to the last
 
 _PNG = b"\x89PNG\r\n\x1a\n"
@@ -272,22 +274,27 @@ def _sigma(evaluation: Evaluation | None) -> str:
 def _memorisation(found: Memorisation | None) -> str:
     if found is None:
         return ""
-    text = (
-        f"Euclidean distance to the nearest of {found.n_train:,} training images, for "
-        f"{found.n_queries:,} samples and for as many test images, never seen in training. "
-        f"Equal to a training image, number for number: {found.sample_copies:,} samples, "
-        f"{found.test_copies:,} test images. {found.nearer_than_test:.1%} of the samples "
-        "lie nearer to a training image than the nearest hundredth of the test images does."
+    lead = (
+        f"Euclidean distance to the nearest of {found.n_train:,} training images: of "
+        f"{found.n_samples:,} samples, and of {found.n_held_out:,} test images, never seen in "
+        "training. A copying generator would crowd its samples near 0."
     )
-    caution = (
-        "A copying generator would crowd its samples near 0. A smooth sample is near to many "
-        "images: distances shorter than those of test images alone prove no copying."
+    alts = {
+        "distances": "Share of samples and of test images within each distance",
+        "nearest": "The same shares over powers of ten: the smallest distances",
+    }
+    light, dark = memorisation_pictures(found), memorisation_pictures(found, theme="dark")
+    panels = "".join(
+        parts.picture(light[name], alts[name], dark=dark[name], kind="card") for name in light
     )
+    said = "".join(f"<li>{escape(sentence)}</li>" for sentence in found.sentences())
     return parts.section(
         "Is it memorised?",
-        parts.paragraph(text),
-        parts.memorisation_strips(found),
-        parts.paragraph(caution, "lead"),
+        parts.paragraph(lead),
+        f'<div class="curves">{panels}</div>',
+        parts.quantile_table(found),
+        f'<ul class="know">{said}</ul>',
+        parts.note("plain", "What these distances do not show.", found.cautions()),
     )
 
 

@@ -7,7 +7,7 @@ import struct
 from collections.abc import Iterable, Sequence
 from html import escape
 
-from fastgan.memorisation_result import Memorisation
+from fastgan.memorisation_result import TABLE_QUANTILES, Memorisation, distance, quantile_name
 from fastgan.published import ReferenceResult
 from fastgan.scores import Evaluation
 
@@ -171,42 +171,27 @@ def _dot(mean: float, plus_minus: float, column: str) -> str:
     )
 
 
-def memorisation_strips(found: Memorisation) -> str:
-    """Return the two distributions of distances drawn one above the other, and their table."""
-    levels = found.quantile_levels
-    high = max(found.sample_quantiles[-1], found.test_quantiles[-1]) or 1.0
-
-    def strip(name: str, values: Sequence[float], kind: str) -> str:
-        at = {level: 100 * value / high for level, value in zip(levels, values, strict=True)}
-        return (
-            f'<div class="row {kind}"><span>{escape(name)}</span><span class="bar">'
-            f'<span class="whole" style="left:{at[0.0]:.2f}%;width:{at[1.0] - at[0.0]:.2f}%">'
-            f'</span><span class="middle" style="left:{at[0.25]:.2f}%;'
-            f'width:{at[0.75] - at[0.25]:.2f}%"></span>'
-            f'<span class="median" style="left:{at[0.5]:.2f}%"></span></span></div>'
-        )
-
-    def row(name: str, values: Iterable[float]) -> str:
-        cells = "".join(
-            f'<td class="{kind(q)}">{number(value, 2)}</td>'
-            for q, value in zip(levels, values, strict=True)
-        )
-        return f"<tr><td>{escape(name)}</td>{cells}</tr>"
+def quantile_table(found: Memorisation) -> str:
+    """Return quantiles of the distances to the nearest training image, a row for each set."""
+    levels = TABLE_QUANTILES
 
     def kind(level: float) -> str:  # what a phone has no room for is left out there
         return "number" if level in (0.0, 0.25, 0.5, 0.75, 1.0) else "number wide"
 
-    names = {0.0: "least", 0.5: "median", 1.0: "most"}
-    heads = "".join(f'<th class="{kind(q)}">{names.get(q, f"{q:.0%}")}</th>' for q in levels)
+    def row(name: str, values: Iterable[float]) -> str:
+        cells = "".join(
+            f'<td class="{kind(q)}">{distance(value)}</td>'
+            for q, value in zip(levels, values, strict=True)
+        )
+        return f"<tr><td>{escape(name)}</td>{cells}</tr>"
+
+    heads = "".join(f'<th class="{kind(q)}">{escape(quantile_name(q))}</th>' for q in levels)
+    samples, held_out = found.quantile_rows(levels)
     return (
-        '<div class="strips">'
-        + strip("samples", found.sample_quantiles, "of-samples")
-        + strip("test images", found.test_quantiles, "")
-        + f'</div><div class="axis"><span>0</span><span>{number(high, 1)}</span></div>'
-        + '<div class="scroll"><table class="quantiles"><thead><tr>'
+        '<div class="scroll"><table class="quantiles"><thead><tr>'
         + f"<th>Distance of</th>{heads}</tr></thead><tbody>"
-        + row("samples", found.sample_quantiles)
-        + row("test images", found.test_quantiles)
+        + row(f"{found.n_samples:,} samples", samples)
+        + row(f"{found.n_held_out:,} test images", held_out)
         + "</tbody></table></div>"
     )
 

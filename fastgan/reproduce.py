@@ -22,13 +22,21 @@ from fastgan.evaluation import Evaluation, evaluate
 from fastgan.figures import curves, figure_2, figure_3, sample_grid
 from fastgan.files import write_atomically
 from fastgan.memorisation import check_memorisation
+from fastgan.memorisation_figure import memorisation_figure
+from fastgan.memorisation_result import Memorisation
 from fastgan.recipes import Recipe
-from fastgan.report import FIGURE_2, FIGURE_3, MEMORISATION, write_report
+from fastgan.report import (
+    FIGURE_2,
+    FIGURE_3,
+    MEMORISATION,
+    MEMORISATION_FIGURE,
+    write_report,
+)
 from fastgan.runs import Run, holds_run
 from fastgan.training import TrainingOptions, train
 
 N_FIGURE_SAMPLES = 100
-N_MEMORISATION_SAMPLES = 1_000
+N_MEMORISATION_SAMPLES = 10_000
 REPRODUCTION = "reproduction.json"  # in the run's folder: the seeds that were set aside
 
 
@@ -168,20 +176,29 @@ def draw_figures(run: Run, dataset: Dataset, *, impl: str = "auto") -> list[Path
     """Draw a run's pictures into its folder ``figures`` and return their paths.
 
     ``samples.png``, ``figure_2.png`` (samples and nearest training images), ``figure_3.png`` (lines
-    in z) and ``curves.png``; ``memorisation.json`` beside them holds distances to the nearest
-    training images. The samples are those of the run's evaluation: the same seed.
+    in z), ``curves.png`` and ``memorisation.png`` (distances to the nearest training images, which
+    the run's ``memorisation.json`` holds). The samples are those of the run's evaluation: the same
+    seed.
     """
     folder = run.figures_folder
     folder.mkdir(parents=True, exist_ok=True)
     samples = sample_of(run, N_MEMORISATION_SAMPLES)
-    paths = [folder / name for name in ("samples.png", FIGURE_2, FIGURE_3, "curves.png")]
+    names = ("samples.png", FIGURE_2, FIGURE_3, "curves.png", MEMORISATION_FIGURE)
+    paths = [folder / name for name in names]
     sample_grid(samples[:N_FIGURE_SAMPLES], dataset, paths[0])
     figure_2(samples, dataset, paths[1], impl=impl)
     figure_3(run.generator, dataset, paths[2], run.recipe.seed)
     curves([*run.metrics, *run.warnings], paths[3])
     found = check_memorisation(samples, dataset, impl=impl)
-    write_atomically(run.folder / MEMORISATION, found.to_json().encode())
+    keep_memorisation(run, found)
     return paths
+
+
+def keep_memorisation(run: Run, found: Memorisation) -> Path:
+    """Write what was found into a run's folder, draw it, and return the picture's path."""
+    write_atomically(run.folder / MEMORISATION, found.to_json().encode())
+    run.figures_folder.mkdir(parents=True, exist_ok=True)
+    return memorisation_figure(found, run.figures_folder / MEMORISATION_FIGURE)
 
 
 def report_on(run: Run, dataset: Dataset) -> Path:

@@ -181,15 +181,38 @@ def test_evaluate_shows_the_papers_rows(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_neighbors_finds_copies(trained: Path) -> None:
-    assert "0 samples" in succeed("neighbors", trained, "-n", 50)
-    np.save("copied.npy", load_dataset("digits").train[:40].numpy())
+    np.save("copied.npy", load_dataset("digits").train[:60].numpy())
     text = succeed("neighbors", "copied.npy", "--data", "digits", "-n", 40)
-    assert "Equal to a training image, number for number: 40 samples" in text
+    assert "Equal to a training image, number for number: 40 of 40 samples, 0 of 300" in text
+    assert "100% of the samples lie as near" in text
+    assert "Distance between pixels can miss a copy" in text
+    assert "picture" not in text
+    text = succeed("neighbors", "copied.npy", "--data", "digits", "--out", "near.png")
+    assert "60 of 60 samples" in text  # all of a file by default
+    assert "picture: near.png" in text
+    assert Path("near.png").read_bytes().startswith(PNG)
+
+
+def test_neighbors_of_a_run_leaves_a_picture_and_numbers(trained: Path) -> None:
+    picture = trained / "figures" / "memorisation.png"
+    text = succeed("neighbors", trained)
+    assert f"picture: {picture}" in text
+    assert "of 10,000 samples, 0 of 300 test images" in text
+    assert picture.read_bytes().startswith(PNG)
+    stored = json.loads((trained / "memorisation.json").read_text())
+    assert (stored["n_samples"], stored["n_held_out"]) == (10_000, 300)
+    printed = json.loads(succeed("neighbors", trained, "-n", 50, "--seed", 3, "--json"))
+    assert printed["n_samples"] == 50
+    assert json.loads((trained / "memorisation.json").read_text()) == printed
+    drawn = fastgan.runs.Run.open(trained).generator.sample(50, 3)
+    from fastgan.memorisation import check_memorisation
+
+    assert json.loads(check_memorisation(drawn, load_dataset("digits")).to_json()) == printed
 
 
 def test_figures_draws_and_reports(trained: Path) -> None:
     succeed("figures", trained)
-    for name in ("samples.png", "figure_2.png", "figure_3.png", "curves.png"):
+    for name in ("samples.png", "figure_2.png", "figure_3.png", "curves.png", "memorisation.png"):
         assert (trained / "figures" / name).read_bytes().startswith(PNG)
     assert "<html" in (trained / "report.html").read_text(encoding="utf-8")
     assert (trained / "memorisation.json").is_file()
@@ -252,6 +275,7 @@ def test_reproduce_lists_the_seeds_that_collapsed(tmp_path: Path) -> None:
         (["evaluate", "--samples", "nan.npy", "--data", "digits"], "expected finite numbers"),
         (["neighbors", "narrow.npy", "--data", "digits"], "expected 64 columns"),
         (["neighbors", "narrow.npy"], "data: expected the data set"),
+        (["neighbors", "narrow.npy", "--out", "x.jpg"], "expected a name that ends in .png"),
         (["figures", "nowhere"], "nowhere holds no run"),
         (["reproduce", "digits", "--max-seeds", "0"], "Invalid value for '--max-seeds'"),
         (["reproduse"], "No such command 'reproduse'"),

@@ -14,9 +14,10 @@ import torch
 from PIL import Image
 
 from fastgan import figures, files
-from fastgan.curves import THEMES, _spans, _warned, curve_pictures, curves, sigma_curve
+from fastgan.curves import _spans, _warned, curve_pictures, curves, sigma_curve
 from fastgan.data import Dataset
 from fastgan.figures import figure_2, figure_3, sample_grid
+from fastgan.themes import THEMES
 
 
 def data_set(shape=(4, 3, 1), n_train=50, **options):

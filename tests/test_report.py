@@ -85,7 +85,7 @@ def evaluation(**changes):
 @pytest.fixture(autouse=True)
 def drawn_once(monkeypatch):
     """The curves are real, but drawn once for all tests: test_figures.py tests what is in them."""
-    for name in ("curve_pictures", "sigma_curve"):
+    for name in ("curve_pictures", "sigma_curve", "memorisation_pictures"):
         monkeypatch.setattr(report, name, _drawn_once(getattr(report, name), name))
 
 
@@ -153,7 +153,7 @@ def test_the_page_is_whole_and_loads_nothing(run):
     text = page_of(run)
     page = Page(text)
     assert text.startswith("<!DOCTYPE html>")
-    assert len(page.images) == 2 + 4 + 4 + 1
+    assert len(page.images) == 2 + 4 + 4 + 1 + 2
     assert all(address.startswith("data:image/png;base64,") for address in page.addresses)
     assert "script" not in page.tags
     assert "link" not in page.tags
@@ -177,7 +177,7 @@ def test_light_and_dark_and_phone(run, monkeypatch):
     monkeypatch.undo()  # once with curves of this very run
     complete(run, evaluation())
     text = page_of(run)
-    assert text.count('media="(prefers-color-scheme: dark)"') == 5  # four curves and sigma
+    assert text.count('media="(prefers-color-scheme: dark)"') == 7  # curves, sigma, distances
     assert "@media (prefers-color-scheme: dark)" in text
     assert '<meta name="viewport" content="width=device-width, initial-scale=1">' in text
 
@@ -260,9 +260,11 @@ def test_distances_to_training_images_are_told(run):
     found = complete(run, evaluation())
     text = Page(page_of(run)).text
     assert found.sample_copies == 3  # the first three samples are training images
-    assert "nearest of 40 training images, for 13 samples" in text
-    assert "number for number: 3 samples, 0 test images" in text
-    assert report_parts.number(found.test_quantiles[4], 2) in text
+    assert "nearest of 40 training images: of 13 samples, and of 30 test images" in text
+    for sentence in (*found.sentences(), *found.cautions()):
+        assert sentence in text
+    for (median,) in found.quantile_rows((0.5,)):
+        assert f"{median:#.3g}" in text
 
 
 def test_everything_shown_is_escaped(run):

@@ -1,0 +1,74 @@
+"""What several commands share: their options, and finding what these name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:  # imported where they are used: `fastgan --help` answers at once
+    from fastgan.data import Dataset
+    from fastgan.recipes import Recipe
+    from fastgan.runs import Run
+
+Impl = Annotated[str, typer.Option(help="auto, reference, native or triton.")]
+Threads = Annotated[
+    int | None, typer.Option(min=1, help="Threads of torch and of the native kernels.")
+]
+Folder = Annotated[Path | None, typer.Option(help="Where to look for the data's files first.")]
+Data = Annotated[
+    str | None, typer.Option(help="Data set: a name, or a path; by default the recipe's own.")
+]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print results and warnings only.")]
+NSamples = Annotated[
+    int | None, typer.Option("--n-samples", "-n", min=1, help="Model samples; 10,000 by default.")
+]
+RecipeName = Annotated[str, typer.Argument(help="mnist, digits, or the path of a recipe.toml.")]
+RunFolder = Annotated[Path, typer.Argument(help="A run folder.")]
+Epochs = Annotated[int | None, typer.Option(min=1, help="In place of the recipe's.")]
+StopOnCollapse = Annotated[
+    bool, typer.Option("--stop-on-collapse", help="End at the collapse watch's first warning.")
+]
+
+
+def recipe_of(name: str, data: str | None, epochs: int | None, seed: int | None) -> Recipe:
+    """Return a recipe by its name or its file, with what the options change."""
+    from fastgan import recipes
+
+    if name.endswith(".toml"):
+        recipe = recipes.from_toml(Path(name).read_text(encoding="utf-8"))
+    else:
+        recipe = recipes.by_name(name)
+    changes = {"dataset": data, "n_epochs": epochs, "seed": seed}
+    return recipe.replace(**{field: value for field, value in changes.items() if value is not None})
+
+
+def dataset_of(name: str, folder: Path | None) -> Dataset:
+    """Read a data set by its name or its path."""
+    from fastgan.data import DATASET_NAMES, load_dataset
+
+    return load_dataset(name, folder=folder if name in DATASET_NAMES else None)
+
+
+def run_and_dataset(folder: Path, data: str | None, data_folder: Path | None) -> tuple[Run, Any]:
+    """Open a run folder, and read the data set that it was trained on or another."""
+    from fastgan.runs import Run
+
+    run = Run.open(folder)
+    return run, dataset_of(data or run.recipe.dataset, data_folder)
+
+
+def read_samples(path: Path) -> Any:
+    """Map an array of samples, images flattened to rows; nothing pickled is read."""
+    import numpy as np
+
+    if path.suffix != ".npy":
+        raise ValueError(f"samples: expected a .npy file, got {path}")
+    try:
+        array = np.load(path, mmap_mode="r", allow_pickle=False)
+    except ValueError as error:
+        raise ValueError(f"samples: {path} is not a whole .npy file of numbers: {error}") from error
+    if array.ndim < 2:
+        raise ValueError(f"samples: expected shape (n_samples, ...), got {array.shape} in {path}")
+    return array.reshape(len(array), -1)
