@@ -32,7 +32,14 @@ class Points:
         return value.numpy() if self.is_numpy else value
 
 
-def check_points(queries: Any, others: Any, name: str, rows: str) -> Points:
+def check_points(
+    queries: Any,
+    others: Any,
+    name: str,
+    rows: str,
+    queries_name: str = "queries",
+    query_rows: str = "n_queries",
+) -> Points:
     """Check two matrices of points and return them as contiguous tensors.
 
     Parameters
@@ -45,6 +52,8 @@ def check_points(queries: Any, others: Any, name: str, rows: str) -> Points:
         What the second matrix is called in messages.
     rows : str
         What its rows are counted by in messages, as in ``n_samples``.
+    queries_name, query_rows : str
+        The same for the first matrix.
 
     Raises
     ------
@@ -54,20 +63,22 @@ def check_points(queries: Any, others: Any, name: str, rows: str) -> Points:
         For wrong shapes, NaN or infinity, or a tensor that requires a gradient.
     """
     is_numpy = isinstance(queries, np.ndarray)
-    for label, value in (("queries", queries), (name, others)):
+    for label, value in ((queries_name, queries), (name, others)):
         if not isinstance(value, np.ndarray | Tensor):
             raise TypeError(
                 f"{label}: expected a NumPy array or a torch.Tensor, got {type(value).__name__}"
             )
         if isinstance(value, np.ndarray) != is_numpy:
             expected = "NumPy array" if is_numpy else "torch.Tensor"
-            raise TypeError(f"{label}: expected a {expected} like queries, got {_kind(value)}")
+            raise TypeError(
+                f"{label}: expected a {expected} like {queries_name}, got {_kind(value)}"
+            )
         if value.dtype not in (_NUMPY_DTYPES if is_numpy else DTYPES):
             raise TypeError(
                 f"{label}: expected dtype uint8, float32 or float64, got {dtype_name(value)}"
             )
-    check_same_dtype(name, others, "queries", queries)
-    check_matrix("queries", queries, "n_queries", "n_features")
+    check_same_dtype(name, others, queries_name, queries)
+    check_matrix(queries_name, queries, query_rows, "n_features")
     check_matrix(name, others, rows, "n_features")
     if others.shape[0] == 0 or others.shape[1] == 0:
         raise ValueError(
@@ -75,19 +86,19 @@ def check_points(queries: Any, others: Any, name: str, rows: str) -> Points:
         )
     if queries.shape[1] != others.shape[1]:
         raise ValueError(
-            f"queries: expected {others.shape[1]} features like {name}, "
+            f"{queries_name}: expected {others.shape[1]} features like {name}, "
             f"got shape {tuple(queries.shape)}"
         )
     if not is_numpy:
-        check_same_device(name, others, "queries", queries)
-        for label, value in (("queries", queries), (name, others)):
+        check_same_device(name, others, queries_name, queries)
+        for label, value in ((queries_name, queries), (name, others)):
             if value.requires_grad:
                 raise ValueError(
                     f"{label}: expected a tensor without gradient, as distances have none here; "
                     "got one that requires it (pass it detached)"
                 )
     points = Points(_as_tensor(queries), _as_tensor(others), is_numpy)
-    check_finite("queries", points.queries)
+    check_finite(queries_name, points.queries)
     check_finite(name, points.others)
     return points
 
