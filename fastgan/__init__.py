@@ -16,37 +16,51 @@ if TYPE_CHECKING:
     from fastgan import recipes as recipes
     from fastgan.data import Dataset as Dataset
     from fastgan.data import load_dataset as load_dataset
-    from fastgan.estimators import NeighborIndex as NeighborIndex
     from fastgan.estimators import ParzenWindow as ParzenWindow
     from fastgan.evaluation import Evaluation as Evaluation
     from fastgan.evaluation import evaluate as evaluate
     from fastgan.layers import MaxoutLinear as MaxoutLinear
+    from fastgan.manifold_metrics import DensityCoverage as DensityCoverage
+    from fastgan.manifold_metrics import PrecisionRecall as PrecisionRecall
+    from fastgan.manifold_metrics import density_coverage as density_coverage
+    from fastgan.manifold_metrics import precision_recall as precision_recall
     from fastgan.models import Discriminator as Discriminator
     from fastgan.models import Generator as Generator
+    from fastgan.neighbor_index import NeighborIndex as NeighborIndex
     from fastgan.ops.neighbors import nearest_neighbors as nearest_neighbors
     from fastgan.ops.parzen import parzen_log_likelihood as parzen_log_likelihood
     from fastgan.parzen_stream import ParzenStream as ParzenStream
     from fastgan.recipes import Recipe as Recipe
     from fastgan.steps import make_step as make_step
     from fastgan.training import train as train
+    from fastgan.two_sample import TwoSampleTest as TwoSampleTest
+    from fastgan.two_sample import (
+        nearest_neighbor_two_sample_test as nearest_neighbor_two_sample_test,
+    )
 
 # name -> module that defines it (None: the name is itself a submodule)
 _PUBLIC: dict[str, str | None] = {
     "Dataset": "fastgan.data",
+    "DensityCoverage": "fastgan.manifold_metrics",
     "Discriminator": "fastgan.models",
     "Evaluation": "fastgan.evaluation",
     "Generator": "fastgan.models",
     "MaxoutLinear": "fastgan.layers",
-    "NeighborIndex": "fastgan.estimators",
+    "NeighborIndex": "fastgan.neighbor_index",
     "ParzenStream": "fastgan.parzen_stream",
     "ParzenWindow": "fastgan.estimators",
+    "PrecisionRecall": "fastgan.manifold_metrics",
     "Recipe": "fastgan.recipes",
+    "TwoSampleTest": "fastgan.two_sample",
+    "density_coverage": "fastgan.manifold_metrics",
     "evaluate": "fastgan.evaluation",
     "load_dataset": "fastgan.data",
     "make_step": "fastgan.steps",
+    "nearest_neighbor_two_sample_test": "fastgan.two_sample",
     "nearest_neighbors": "fastgan.ops.neighbors",
     "ops": None,
     "parzen_log_likelihood": "fastgan.ops.parzen",
+    "precision_recall": "fastgan.manifold_metrics",
     "recipes": None,
     "train": "fastgan.training",
 }
