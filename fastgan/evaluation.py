@@ -12,22 +12,18 @@ so a memory-mapped array of any length will do.
 from __future__ import annotations
 
 import math
+import os
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
-from torch import Tensor
 
-from fastgan import ops
 from fastgan.data import Dataset, load_dataset
-from fastgan.jackknife import jackknife_error, log_sums_without_each
-from fastgan.ops.philox import permutation
+from fastgan.parzen_protocol import Options, Progress, checked_sigmas, choose, score, sigma_data
 from fastgan.published import (
     COMPARABILITY_WARNING,
-    GMMN_SIGMA_IMAGES,
     GMMN_SIGMAS,
     N_SAMPLES_PUBLISHED,
     REAL_DATA_NOTE,
@@ -38,7 +34,7 @@ from fastgan.published import (
 )
 from fastgan.samples import Array, Samples, draw_samples
 from fastgan.scores import Evaluation, FoldEvaluation, SigmaChoice
-from fastgan.streams import Kind, stream
+from fastgan.streamed_evaluation import evaluate_stream
 
 __all__ = [
     "COMPARABILITY_WARNING",
@@ -57,11 +53,6 @@ __all__ = [
     "evaluate",
     "evaluate_folds",
 ]
-
-Progress = Callable[[int, int], None]
-
-# The stream of the GMMN variant's choice of validation images; layer 0 is the splits' own.
-_SIGMA_IMAGES_STREAM = stream(Kind.SPLIT, layer=1)
 
 
 def choose_sigma(
@@ -100,7 +91,7 @@ def choose_sigma(
         If a shape does not fit, the grid is empty or holds a sigma that is not positive and
         finite, there is no validation image or no sample, or a number is not finite.
     """
-    return _choose(validation, Samples(samples), _checked_sigmas(sigmas), impl, progress)
+    return choose(validation, Samples(samples), checked_sigmas(sigmas), impl, progress)
 
 
 def evaluate(
@@ -114,6 +105,7 @@ def evaluate(
     n_blocks: int = 50,
     impl: str = "auto",
     progress: Progress | None = None,
+    checkpoint: str | os.PathLike[str] | None = None,
 ) -> Evaluation:
     """Return the Parzen-window log-likelihood of a data set's test images, with its errors.
 
@@ -123,6 +115,8 @@ def evaluate(
         A generator with ``sample(n_samples, seed)`` (a :class:`fastgan.Generator`, or your own),
         a plain function ``f(n_samples, seed)``, or the samples themselves: a Tensor or ndarray,
         memory-mapped if you like, of shape (n_samples, n_features) in the data set's scale.
+        If ``sample`` or ``f`` also takes ``first_row``, the number of the first sample wanted, no
+        more than some 50,000 samples are ever held, however many are asked for.
     dataset : Dataset or str
         What :func:`fastgan.load_dataset` returns, or a name or path for it.
     n_samples : int, optional
@@ -141,14 +135,21 @@ def evaluate(
         Blocks of samples for the jackknife (fewer where there are fewer samples).
     impl : {"auto", "reference", "native", "triton"}
     progress : callable (n_done, n_total), optional
-        Called as samples are worked through; they are worked through twice, for sigma and test.
+        Called as samples are worked through; they are worked through twice, for sigma and test,
+        and once where there are more than 10,000.
+    checkpoint : path, optional
+        A file where a pass over more than 10,000 samples is written down every five minutes and
+        when it is interrupted. The same call goes on with it, to the same bits; it is removed at
+        the end.
 
     Returns
     -------
     Evaluation
         ``mean`` in nats, ``standard_error`` over test images (std of ddof 0 / sqrt(n_test)) and
         ``sample_standard_error`` over model samples (delete-one-block jackknife at the chosen
-        sigma; None with one sample).
+        sigma; None with one sample). Above 10,000 samples sigma is chosen twice, at the first
+        10,000 as published and at all of them, and the score at 1,000, 10,000, ... samples is a
+        curve at the former: see :class:`Evaluation`.
 
     Raises
     ------
@@ -161,14 +162,18 @@ def evaluate(
     started = time.perf_counter()
     dataset = load_dataset(dataset) if isinstance(dataset, str) else dataset
     _check_n_blocks(n_blocks)
-    images, grid = _sigma_data(dataset, sigma_variant, sigmas, seed)
+    images, grid = sigma_data(dataset, sigma_variant, sigmas, seed)
     samples = draw_samples(model_or_samples, n_samples, seed)
     _check_features(samples, dataset)
     n = samples.n_samples
+    if n > N_SAMPLES_PUBLISHED:
+        options = Options(len(images), sigma_variant, seed, n_blocks, impl, progress)
+        path = None if checkpoint is None else Path(checkpoint)
+        return evaluate_stream(samples, dataset, images, grid, options, started, path)
     passes = [None if progress is None else _from(progress, start, 2 * n) for start in (0, n)]
-    choice = _choose(images, samples, grid, impl, passes[0])
-    options = _Options(len(images), sigma_variant, seed, n_blocks, impl, passes[1])
-    return _score(samples, dataset, choice, options, started)
+    choice = choose(images, samples, grid, impl, passes[0])
+    options = Options(len(images), sigma_variant, seed, n_blocks, impl, passes[1])
+    return score(samples, dataset, choice, options, started)
 
 
 def evaluate_folds(
@@ -196,15 +201,15 @@ def evaluate_folds(
     n_images, choices = [], []
     for dataset in datasets:
         _check_features(samples, dataset)
-        images, grid = _sigma_data(dataset, sigma_variant, sigmas, seed)
+        images, grid = sigma_data(dataset, sigma_variant, sigmas, seed)
         n_images.append(len(images))
-        choices.append(_choose(images, samples, grid, impl, None))
+        choices.append(choose(images, samples, grid, impl, None))
     if sigma_variant == "gmmn":
         choices = _one_sigma(choices)
     folds = []
     for dataset, choice, n_validation in zip(datasets, choices, n_images, strict=True):
-        options = _Options(n_validation, sigma_variant, seed, n_blocks, impl, None)
-        folds.append(_score(samples, dataset, choice, options, time.perf_counter()))
+        options = Options(n_validation, sigma_variant, seed, n_blocks, impl, None)
+        folds.append(score(samples, dataset, choice, options, time.perf_counter()))
     return aggregate_folds(folds)
 
 
@@ -233,84 +238,6 @@ def aggregate_folds(folds: Sequence[Evaluation]) -> FoldEvaluation:
     )
 
 
-@dataclass(frozen=True)
-class _Options:
-    """What a score is computed with, besides samples and data."""
-
-    n_validation: int
-    sigma_variant: str
-    seed: int
-    n_blocks: int
-    impl: str
-    progress: Progress | None
-
-
-def _choose(
-    validation: Array,
-    samples: Samples,
-    grid: tuple[float, ...],
-    impl: str,
-    progress: Progress | None,
-) -> SigmaChoice:
-    queries = samples.convert(validation, "validation")
-    total = np.full((len(grid), queries.shape[0]), -np.inf)
-    for sums in _log_sums(queries, samples, grid, samples.group_rows(1), impl, progress):
-        total = np.logaddexp(total, sums[0])  # each group is one block
-    means = _normalised(total, grid, samples.n_samples, samples.n_features).mean(axis=1)
-    best = int(np.argmax(means))  # the first of equal maxima, and the grid ascends
-    return SigmaChoice(
-        sigma=grid[best],
-        sigmas=grid,
-        means=tuple(float(mean) for mean in means),
-        at_edge=best in (0, len(grid) - 1),
-    )
-
-
-def _score(
-    samples: Samples, dataset: Dataset, choice: SigmaChoice, options: _Options, started: float
-) -> Evaluation:
-    """Score every test image at the chosen sigma."""
-    n, grid = samples.n_samples, (choice.sigma,)
-    block_size = -(-n // options.n_blocks)
-    queries = samples.convert(dataset.test, "dataset.test")
-    parts = _log_sums(queries, samples, grid, block_size, options.impl, options.progress)
-    sums = np.concatenate([part[:, 0] for part in parts])  # (n_blocks, n_test)
-    sizes = np.full(len(sums), block_size)
-    sizes[-1] = n - block_size * (len(sums) - 1)
-    without = log_sums_without_each(sums)
-    total = np.logaddexp(without[0], sums[0])
-    values = _normalised(total, grid, n, samples.n_features)[0]
-    mean = float(values.mean())
-    sample_error = None
-    if len(sums) > 1:
-        means = [
-            _normalised(rest, grid, n - int(size), samples.n_features).mean()
-            for rest, size in zip(without, sizes, strict=True)
-        ]
-        sample_error = jackknife_error(mean, np.array(means), sizes)
-    return Evaluation(
-        dataset=dataset.name,
-        comparable_to=dataset.comparable_to,
-        n_samples=n,
-        n_test=len(values),
-        n_validation=options.n_validation,
-        n_features=samples.n_features,
-        sigma=choice.sigma,
-        sigmas=choice.sigmas,
-        validation_means=choice.means,
-        at_edge=choice.at_edge,
-        sigma_variant=options.sigma_variant,
-        mean=mean,
-        standard_error=float(values.std(ddof=0) / math.sqrt(len(values))),
-        sample_standard_error=sample_error,
-        n_blocks=len(sums),
-        seed=options.seed,
-        sample_range=(samples.lowest, samples.highest),
-        data_range=(float(queries.min()), float(queries.max())),
-        seconds=time.perf_counter() - started,
-    )
-
-
 def _one_sigma(choices: list[SigmaChoice]) -> list[SigmaChoice]:
     """Replace the folds' choices by the sigma of the best mean over folds."""
     grid = choices[0].sigmas
@@ -319,69 +246,8 @@ def _one_sigma(choices: list[SigmaChoice]) -> list[SigmaChoice]:
     return [SigmaChoice(grid[best], grid, choice.means, edge) for choice in choices]
 
 
-def _sigma_data(
-    dataset: Dataset, variant: str, sigmas: Sequence[float] | None, seed: int
-) -> tuple[Tensor, tuple[float, ...]]:
-    """Return the validation images that choose sigma, and the grid."""
-    validation = dataset.validation
-    if variant == "paper":
-        grid = dataset.sigma_grid if sigmas is None else sigmas
-        return validation[: dataset.sigma_images], _checked_sigmas(grid)
-    if variant != "gmmn":
-        raise ValueError(f"sigma_variant: expected 'paper' or 'gmmn', got {variant!r}")
-    if sigmas is None:
-        low, high = float(validation.min()), float(validation.max())
-        if low < 0 or high > 1:
-            raise ValueError(
-                "sigma_variant: 'gmmn' has a grid for pixels in [0, 1]; "
-                f"{dataset.name!r} lies in [{low:g}, {high:g}]: give sigmas"
-            )
-        sigmas = GMMN_SIGMAS[dataset.comparable_to or "MNIST"]
-    order = permutation(len(validation), seed, 0, _SIGMA_IMAGES_STREAM)
-    return validation[order[:GMMN_SIGMA_IMAGES]], _checked_sigmas(sigmas)
-
-
-def _log_sums(
-    queries: Array,
-    samples: Samples,
-    sigmas: tuple[float, ...],
-    block_size: int,
-    impl: str,
-    progress: Progress | None,
-) -> Iterator[NDArray[np.float64]]:
-    """Yield log sums of groups of whole blocks: (n_blocks of the group, n_sigmas, n_queries)."""
-    n, rows = samples.n_samples, samples.group_rows(block_size)
-    for first in range(0, n, rows):
-        group = samples.block(first, min(first + rows, n))
-        sums = ops.parzen_log_sums(queries, group, sigmas, block_size=block_size, impl=impl)
-        yield sums.cpu().numpy() if isinstance(sums, Tensor) else sums
-        if progress is not None:
-            progress(min(first + rows, n), n)
-
-
-def _normalised(
-    log_sums: NDArray[np.float64], sigmas: tuple[float, ...], n_samples: int, n_features: int
-) -> NDArray[np.float64]:
-    """Return log-likelihoods in nats from log sums, shape (n_sigmas, n_queries)."""
-    normalisers = n_features * np.log(np.array(sigmas) * math.sqrt(2 * math.pi))
-    offsets = normalisers[:, None] + math.log(n_samples)
-    values: NDArray[np.float64] = np.atleast_2d(log_sums) - offsets
-    return values
-
-
 def _from(progress: Progress, start: int, n_total: int) -> Progress:
     return lambda n_done, _: progress(start + n_done, n_total)
-
-
-def _checked_sigmas(sigmas: Sequence[float]) -> tuple[float, ...]:
-    """Return the grid in ascending order, without duplicates."""
-    grid = np.unique(np.asarray(sigmas, dtype=np.float64))
-    if np.ndim(sigmas) != 1 or grid.size == 0:
-        raise ValueError(f"sigmas: expected a list of at least one sigma, got {sigmas!r}")
-    if not np.isfinite(grid).all() or grid[0] <= 0:
-        bad = next(sigma for sigma in sigmas if not (math.isfinite(sigma) and sigma > 0))
-        raise ValueError(f"sigmas: expected positive finite numbers, got {bad!r}")
-    return tuple(grid.tolist())
 
 
 def _check_n_blocks(n_blocks: int) -> None:

@@ -14,7 +14,8 @@ def read_fields(cls: type, text: str | bytes, what: str) -> dict[str, Any]:
     Parameters
     ----------
     cls : type
-        A dataclass whose annotations are str, int, bool, float, tuples of float, or these or None.
+        A dataclass whose annotations are str, int, bool, float, tuples of int or float, or these or
+        None. A field with a default may be missing from the text.
     text : str or bytes
     what : str
         What errors call the object.
@@ -32,23 +33,29 @@ def read_fields(cls: type, text: str | bytes, what: str) -> dict[str, Any]:
     if not isinstance(values, dict):
         raise ValueError(f"{what}: expected a JSON object, got {type(values).__name__}")
     fields = {field.name: str(field.type) for field in dataclasses.fields(cls)}
+    optional = {
+        field.name for field in dataclasses.fields(cls) if field.default is not dataclasses.MISSING
+    }
     for problem, names in (
-        ("is missing", fields.keys() - values.keys()),
+        ("is missing", fields.keys() - values.keys() - optional),
         ("is unknown", values.keys() - fields.keys()),
     ):
         if names:
             raise ValueError(f"{what}: field {sorted(names)[0]!r} {problem}")
     return {
-        name: _converted(values[name], kind, f"{what}: {name}") for name, kind in fields.items()
+        name: _converted(values[name], kind, f"{what}: {name}")
+        for name, kind in fields.items()
+        if name in values
     }
 
 
 def _converted(value: Any, kind: str, name: str) -> Any:
     """Return a JSON value as the annotated type, or raise a ValueError that names the field."""
-    if kind.startswith("tuple[float"):
+    if kind.startswith("tuple["):
         if not isinstance(value, list):
             raise ValueError(f"{name}: expected a list of numbers, got {value!r}")
-        return tuple(_converted(number, "float", name) for number in value)
+        inner = "int" if kind.startswith("tuple[int") else "float"
+        return tuple(_converted(number, inner, name) for number in value)
     if value is None and "None" in kind:
         return None
     kind = kind.removesuffix(" | None")

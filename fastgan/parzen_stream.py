@@ -51,6 +51,11 @@ class ParzenStream:
     strategy, impl : str
         As in :func:`fastgan.parzen_log_likelihood`.
 
+    Attributes
+    ----------
+    note : str
+        Yours, kept by :meth:`save`: what the samples are, say.
+
     Raises
     ------
     TypeError, ValueError
@@ -111,6 +116,7 @@ class ParzenStream:
         }
         self._sums = self._fresh_sums(self.expected_n_samples)
         self._engine: str | None = None
+        self.note = ""
         self._blocks: list[Tensor] = []  # of each whole block: log sums (n_sigmas, n_queries)
         self._dropped: list[Tensor] = []  # and the log of what was left out
         self._kept: dict[int, tuple[Tensor, Tensor]] = {}  # count -> both, of all until there
@@ -152,10 +158,9 @@ class ParzenStream:
             "n_samples",
         )
         if not is_empty:
-            self.take(points.others)
+            self._take(points.others)
 
-    def take(self, rows: Tensor) -> None:
-        """Take samples that are checked already: finite, contiguous, as the queries are."""
+    def _take(self, rows: Tensor) -> None:
         most = len(self._queries) if self.exclude_self else self.expected_n_samples
         n = self.n_samples + len(rows)
         if most is not None and n > most:
@@ -212,10 +217,7 @@ class ParzenStream:
     def curve(self) -> dict[int, Any]:
         """Return the log-likelihoods at each of ``counts`` that is reached, and at the end.
 
-        Returns
-        -------
-        dict of int to float64 array or tensor
-            In ascending order of counts: what :meth:`log_likelihood` returns there.
+        In ascending order of counts; each value is what :meth:`log_likelihood` returns there.
         """
         reached = {count for count in self.counts if count <= self.n_samples}
         if self.n_samples:
@@ -244,8 +246,8 @@ class ParzenStream:
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write all of the stream to a safetensors file, which appears whole or not at all.
 
-        Queries, sums and the samples of an unfinished block are in it: :meth:`load` gives a stream
-        that goes on at ``n_samples`` with the same bits. No pickle.
+        Queries, sums, the samples of an unfinished block and the text ``note`` are in it:
+        :meth:`load` gives a stream that goes on at ``n_samples`` with the same bits. No pickle.
 
         Raises
         ------
@@ -271,7 +273,7 @@ class ParzenStream:
             **self._engine_options,
         }
         kinds = {"is_numpy": self._is_numpy, "is_scalar": self._is_scalar}
-        options = {"arguments": arguments, **kinds}
+        options = {"arguments": arguments, "note": self.note, **kinds}
         return write_stream(path, options, tensors)
 
     @classmethod
@@ -290,6 +292,7 @@ class ParzenStream:
             stream = cls(
                 queries.numpy() if options["is_numpy"] else queries, sigma, **options["arguments"]
             )
+            stream.note = str(options["note"])
         except (KeyError, TypeError, ValueError) as error:
             raise ValueError(f"{path}: not a whole Parzen stream: {error}") from error
         stream._restore({name: value.to(queries.device) for name, value in tensors.items()})

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -16,6 +18,8 @@ Array = NDArray[Any] | Tensor
 # Samples are handed to an operation in groups of whole blocks of about this many bytes: one call
 # for the usual 10,000 samples, and a bounded part of a memory-mapped array at a time.
 GROUP_BYTES = 256 * 2**20
+DRAWN_AT_ONCE = 10_000
+_DRAWN = "samples drawn from the model"
 _NEEDS_FLOATS = (
     "pixels are never rescaled here, so bring the numbers to the data set's scale yourself"
 )
@@ -55,10 +59,23 @@ class Samples:
 
     def block(self, first: int, last: int) -> Array:
         """Return rows ``first`` to ``last`` (excluded), contiguous, in float32 or float64."""
-        rows: Array = _contiguous_floats(self.array[first:last])
-        self.lowest = min(self.lowest, float(rows.min()))
-        self.highest = max(self.highest, float(rows.max()))
-        check_finite(rows, self.name, first)
+        rows: Array = _contiguous_floats(self._rows(first, last))
+        lowest, highest = float(rows.min()), float(rows.max())  # both NaN where any number is
+        if not np.isfinite(lowest) or not np.isfinite(highest):
+            check_finite(rows, self.name, first)
+        self.lowest, self.highest = min(self.lowest, lowest), max(self.highest, highest)
+        return rows
+
+    def first(self, n_samples: int) -> Samples:
+        """Return the first samples, read once and held."""
+        return Samples(self.block(0, min(n_samples, self.n_samples)), self.name)
+
+    def rows_at_once(self, block_size: int) -> int:
+        """Return how many rows to read at once of blocks that are worked through in turn."""
+        return block_size
+
+    def _rows(self, first: int, last: int) -> Array:
+        rows: Array = self.array[first:last]
         return rows
 
     def group_rows(self, block_size: int) -> int:
@@ -98,6 +115,43 @@ class Samples:
         return converted
 
 
+class DrawnSamples(Samples):
+    """Samples of a model that are drawn as they are read, and drawn again when read again.
+
+    Parameters
+    ----------
+    draw : callable (n_samples, seed, *, first_row)
+        Returns samples first_row, first_row + 1, ... of those that the seed names.
+    n_samples : int
+        How many there are.
+    seed : int
+    """
+
+    def __init__(self, draw: Callable[..., Any], n_samples: int, seed: int) -> None:
+        self._draw, self._seed = draw, seed
+        with torch.no_grad():
+            super().__init__(draw(1, seed, first_row=0), _DRAWN)
+        self.n_samples = n_samples
+
+    def rows_at_once(self, block_size: int) -> int:
+        """Return how many rows to draw at once: some 30 MB of the MNIST recipe's images."""
+        return min(block_size, DRAWN_AT_ONCE)
+
+    def _rows(self, first: int, last: int) -> Array:
+        with torch.no_grad():
+            drawn = self._draw(last - first, self._seed, first_row=first)
+        check_array(drawn, self.name)
+        if drawn.shape[0] != last - first:
+            raise ValueError(f"model: expected {last - first} samples, it drew {drawn.shape[0]}")
+        if drawn.shape[1] != self.n_features:
+            raise ValueError(
+                f"{self.name}: expected {self.n_features} columns as in the first sample, "
+                f"got shape {tuple(drawn.shape)}"
+            )
+        rows: Array = drawn.detach() if isinstance(drawn, Tensor) else drawn
+        return rows
+
+
 def draw_samples(source: Any, n_samples: int | None, seed: int) -> Samples:
     """Return the samples to judge: drawn from a model, or the first rows of an array.
 
@@ -105,6 +159,8 @@ def draw_samples(source: Any, n_samples: int | None, seed: int) -> Samples:
     ----------
     source : generator, callable or array
         Something with ``sample(n_samples, seed)``, a function ``f(n_samples, seed)``, or samples.
+        Where the function also takes ``first_row``, more than 10,000 samples are drawn as they are
+        read; else they are drawn and held together.
     n_samples : int, optional
         10,000 for a model and all rows of an array if left out.
     seed : int
@@ -129,17 +185,19 @@ def draw_samples(source: Any, n_samples: int | None, seed: int) -> Samples:
             )
         return Samples(source[:n_samples])
     wanted = N_SAMPLES_PUBLISHED if n_samples is None else int(n_samples)
+    if hasattr(source, "sample") and not isinstance(source, type):
+        draw = source.sample
+    elif callable(source) and not isinstance(source, (type, nn.Module)):
+        draw = source
+    else:
+        raise TypeError(
+            "model_or_samples: expected samples as a Tensor or ndarray, an object with "
+            f"sample(n_samples, seed), or a function of these two, got {type(source).__name__}"
+        )
+    if wanted > N_SAMPLES_PUBLISHED and _takes_first_row(draw):
+        return DrawnSamples(draw, wanted, seed)
     with torch.no_grad():
-        if hasattr(source, "sample") and not isinstance(source, type):
-            drawn = source.sample(wanted, seed)
-        elif callable(source) and not isinstance(source, (type, nn.Module)):
-            drawn = source(wanted, seed)
-        else:
-            raise TypeError(
-                "model_or_samples: expected samples as a Tensor or ndarray, an object with "
-                f"sample(n_samples, seed), or a function of these two, got {type(source).__name__}"
-            )
-    samples = Samples(drawn, "samples drawn from the model")
+        samples = Samples(draw(wanted, seed), _DRAWN)
     if samples.n_samples != wanted:
         raise ValueError(f"model: expected {wanted} samples, it drew {samples.n_samples}")
     return samples
@@ -177,6 +235,13 @@ def check_finite(rows: Array, name: str, first_row: int = 0) -> None:
         f"{name}: expected finite numbers, got {float(rows[row, column])} "
         f"in row {first_row + row}, column {column}"
     )
+
+
+def _takes_first_row(draw: Callable[..., Any]) -> bool:
+    try:
+        return "first_row" in inspect.signature(draw).parameters
+    except (TypeError, ValueError):  # written in C, without a signature
+        return False
 
 
 def _contiguous_floats(rows: Array) -> Any:

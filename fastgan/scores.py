@@ -40,6 +40,11 @@ class Evaluation:
     is over model samples: a jackknife that leaves out one of ``n_blocks`` blocks of samples at a
     time, at the chosen sigma; None where there is one sample only. Neither covers the seed of the
     training run.
+
+    Above 10,000 samples sigma is chosen twice: at the first 10,000 as published
+    (``protocol_sigma``) and again at all of them (``sigma``). The curve is at the former, so that
+    nothing but the count changes along it. ``sigmas`` and ``validation_means`` are then those of
+    the grid that could still win.
     """
 
     dataset: str
@@ -61,6 +66,14 @@ class Evaluation:
     sample_range: tuple[float, float]  # lowest and highest number among the samples
     data_range: tuple[float, float]  # and among the test images
     seconds: float
+    dropped_nats: float = 0.0  # the most that the mean may be too low for samples left out
+    protocol_sigma: float | None = (
+        None  # chosen at the first 10,000 samples; None: there are no more
+    )
+    protocol_sample_standard_error: float | None = None  # at that sigma and all samples
+    curve_n_samples: tuple[int, ...] = ()  # 10^3, 10^4, ... and all; the rest at protocol_sigma
+    curve_means: tuple[float, ...] = ()
+    curve_standard_errors: tuple[float, ...] = ()  # over test images
 
     @property
     def validation_log_likelihood(self) -> float:
@@ -87,8 +100,8 @@ class Evaluation:
             )
         if self.at_edge:
             found.append(
-                f"The chosen sigma {self.sigma:.4g} is an end of its grid "
-                f"({self.sigmas[0]:.4g} to {self.sigmas[-1]:.4g}): a better one may lie outside."
+                f"The chosen sigma {self.sigma:.4g} is an end of its grid: "
+                "a better one may lie outside."
             )
         if self.comparable_to is None:
             found.append(

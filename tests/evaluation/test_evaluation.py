@@ -13,7 +13,7 @@ import torch
 from scipy.special import logsumexp
 from scipy.stats import multivariate_normal
 
-from fastgan import evaluation
+from fastgan import parzen_protocol
 from fastgan.data import Dataset, load_dataset
 from fastgan.evaluation import (
     GMMN_SIGMAS,
@@ -22,6 +22,7 @@ from fastgan.evaluation import (
     evaluate,
     evaluate_folds,
 )
+from fastgan.jackknife import log_sums_without_each
 
 # parzen_log_sums is within 1e-4 nats of brute force; log-likelihoods here add no more than rounding
 PARZEN_NATS = 1e-4
@@ -115,7 +116,7 @@ def test_samples_of_another_scale_are_told(dataset, drawn):
 
 
 def test_of_equal_means_the_smallest_sigma_wins(monkeypatch, drawn):
-    monkeypatch.setattr(evaluation, "_normalised", lambda sums, *_: np.zeros_like(sums))
+    monkeypatch.setattr(parzen_protocol, "normalised", lambda sums, *_: np.zeros_like(sums))
     assert choose_sigma(drawn, drawn, [0.4, 0.2, 0.3]).sigma == 0.2
 
 
@@ -143,7 +144,7 @@ def test_the_grid_comes_back_ascending(dataset, drawn):
 def test_the_gmmn_variant(dataset, drawn, monkeypatch):
     assert GMMN_SIGMAS["MNIST"] == tuple(i / 100 for i in range(10, 30))
     assert GMMN_SIGMAS["TFD"] == tuple(i / 100 for i in range(5, 25))
-    monkeypatch.setattr(evaluation, "GMMN_SIGMA_IMAGES", 20)
+    monkeypatch.setattr(parzen_protocol, "GMMN_SIGMA_IMAGES", 20)
     found = evaluate(drawn, dataset, sigma_variant="gmmn", seed=5)
     assert found.sigmas == GMMN_SIGMAS["MNIST"]
     assert found.n_validation == 20
@@ -160,7 +161,7 @@ def test_the_gmmn_variant_chooses_five_thousand_different_images(dataset):
     big = dataclasses.replace(
         dataset, validation=torch.arange(6000.0)[:, None].repeat(1, 12) / 6000, sigma_images=1
     )
-    chosen, _ = evaluation._sigma_data(big, "gmmn", None, 0)
+    chosen, _ = parzen_protocol.sigma_data(big, "gmmn", None, 0)
     assert len(chosen) == 5000
     assert len(torch.unique(chosen[:, 0])) == 5000
 
@@ -221,13 +222,13 @@ def test_jackknife_error_is_the_spread_over_draws(dataset, uniform):
 
 def test_leaving_out_the_block_that_holds_nearly_all():
     sums = np.array([[0.0, -800.0], [-50.0, -800.0], [-2000.0, -1.0]])
-    left = evaluation.log_sums_without_each(sums)
+    left = log_sums_without_each(sums)
     expected = [logsumexp(np.delete(sums, block, axis=0), axis=0) for block in range(3)]
     np.testing.assert_allclose(left, expected, rtol=1e-15)
 
 
 def test_no_other_block_leaves_nothing():
-    assert evaluation.log_sums_without_each(np.zeros((1, 2))).tolist() == [[-math.inf] * 2]
+    assert log_sums_without_each(np.zeros((1, 2))).tolist() == [[-math.inf] * 2]
 
 
 # folds
