@@ -29,8 +29,8 @@ def forward_and_backward(
     return (values.detach(), *torch.autograd.grad(values, tensors, upstream))
 
 
-def comparisons(*, quick: bool, compile: bool = True) -> Iterator[harness.Comparison]:
-    sizes = [(20, 64, 16, 5)] if quick else [(200, 784, 240, 5), (200, 240, 240, 5)]
+def comparisons(options: harness.Options) -> Iterator[harness.Comparison]:
+    sizes = [(20, 64, 16, 5)] if options.quick else [(200, 784, 240, 5), (200, 240, 240, 5)]
     for n, n_features, n_units, n_pieces in sizes:
         generator = torch.Generator().manual_seed(0)
         shapes = [(n, n_features), (n_units * n_pieces, n_features), (n_units * n_pieces,)]
@@ -49,26 +49,26 @@ def comparisons(*, quick: bool, compile: bool = True) -> Iterator[harness.Compar
         ) -> Callable[[], tuple[Tensor, ...]]:
             return lambda: forward_and_backward(function, t, u, k)
 
-        def against(
-            call: Callable[[], tuple[Tensor, ...]], expected: tuple[Tensor, ...] = expected
-        ) -> Callable[[], float]:
-            return lambda: max(
+        def error(found: tuple[Tensor, ...], expected: tuple[Tensor, ...] = expected) -> float:
+            return max(
                 float((got.double() - right).abs().max() / right.abs().max())
-                for got, right in zip(call(), expected, strict=True)
+                for got, right in zip(found, expected, strict=True)
             )
 
         calls = {"fastgan": run(ours), "eager": run(eager)}
-        if compile:
+        if options.compile:
             calls["torch.compile"] = run(torch.compile(eager))
         yield harness.Comparison(
             operation="maxout_linear, forward and backward",
             size=f"{n} x {n_features} to {n_units} units of {n_pieces} pieces",
-            contenders=[harness.Contender(k, call, against(call)) for k, call in calls.items()],
-            bound=2 * against(calls["eager"])(),  # at most twice eager PyTorch's own error
+            contenders=[harness.Contender(k, call, error) for k, call in calls.items()],
+            bound=2 * error(calls["eager"]()),  # at most twice eager PyTorch's own error
             error_unit="of the maximum",
         )
 
 
 @pytest.mark.parametrize("name", ["fastgan", "eager"])
 def test_maxout_linear(benchmark: Any, name: str) -> None:
-    harness.time_with_pytest(benchmark, next(comparisons(quick=True, compile=False)), name)
+    harness.time_with_pytest(
+        benchmark, comparisons(harness.Options(quick=True, compile=False)), name
+    )

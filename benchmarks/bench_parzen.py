@@ -1,89 +1,276 @@
-"""Parzen-window log-likelihood against chunked products, cdist, torch.compile and scikit-learn."""
+"""Parzen-window log-likelihood against products, cdist, torch.compile, KeOps and scikit-learn."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
-from sklearn.neighbors import KernelDensity
 from torch import Tensor
 
 import fastgan
-from benchmarks import harness
-from benchmarks.points import REFERENCE_QUERIES, points, squared_distances
+from benchmarks import harness, peers, points, reference
 
-SIGMA = 0.2
-CHUNK = 1_000  # queries a product: 10,000 x 1,000 float32 distances are 40 MB
+GRID: tuple[float, ...] = tuple(np.logspace(-1, 0, 10).tolist())  # of the paper's protocol
+SIGMA = GRID[3]  # .2154: what a trained MNIST generator's validation images choose
+BOUND = 1e-4  # nats: the contract of parzen_log_likelihood
+UNIT = "nats"
 
 
-def chunk_by_product(queries: Tensor, samples: Tensor) -> Tensor:
-    squared = (
-        queries.square().sum(1, keepdim=True) - 2 * (queries @ samples.T) + samples.square().sum(1)
+def against(expected: Tensor) -> Callable[[Any], float]:
+    """Return the error of a result: the largest over all queries, in nats."""
+
+    def error(found: Any) -> float:
+        values = torch.as_tensor(found).double()
+        if values.shape != expected.shape:
+            return float("inf")
+        return float((values - expected).abs().max())
+
+    return error
+
+
+def peer(
+    name: str,
+    function: Callable[..., Any],
+    queries: Tensor,
+    samples: Tensor,
+    expected: Tensor,
+    *,
+    build: Callable[[], Any] | None = None,
+) -> harness.Contender:
+    """Return a peer that may be slow: a hundredth of the queries is tried first."""
+    n_queries = len(queries)
+    few = queries[: harness.n_of_part(n_queries)]
+    return harness.Contender(
+        name,
+        lambda: function(queries, samples, SIGMA),
+        against(expected),
+        build=build,
+        part=harness.Part(
+            lambda: function(few, samples, SIGMA),
+            against(expected[: len(few)]),
+            len(few) / n_queries,
+            f"{len(few):,} of {n_queries:,} queries",
+        ),
     )
-    return torch.logsumexp(squared.clamp(min=0) / (-2 * SIGMA**2), dim=1)
 
 
-def chunk_by_cdist(queries: Tensor, samples: Tensor) -> Tensor:
-    return torch.logsumexp(torch.cdist(queries, samples).square() / (-2 * SIGMA**2), dim=1)
+def floor(queries: Tensor, samples: Tensor) -> harness.Contender:
+    return harness.Contender(
+        "torch.mm",
+        lambda: peers.product(queries, samples, n_columns=peers.SAMPLES),
+        is_floor=True,
+    )
 
 
-def log_likelihood(
-    chunk: Callable[[Tensor, Tensor], Tensor], queries: Tensor, samples: Tensor
-) -> Tensor:
-    n_samples, n_features = samples.shape
-    sums = torch.cat([chunk(part, samples) for part in queries.split(CHUNK)])
-    return sums - math.log(n_samples) - n_features * math.log(SIGMA * math.sqrt(2 * math.pi))
-
-
-def comparisons(*, quick: bool, compile: bool = True) -> Iterator[harness.Comparison]:
-    sizes = [(200, 500)] if quick else [(1_000, 2_000), (10_000, 10_000)]
-    for n_queries, n_samples in sizes:
-        name, queries, samples = points(n_queries, n_samples)
-        asked = queries[:REFERENCE_QUERIES]
-        exponents = squared_distances(asked, samples) / (-2 * SIGMA**2)
-        normaliser = math.log(n_samples) + samples.shape[1] * math.log(
-            SIGMA * math.sqrt(2 * math.pi)
+def one_sigma(
+    options: harness.Options, n_queries: int, n_samples: int, *, with_density: bool
+) -> Iterator[harness.Work]:
+    """Compare at one sigma, the index of the samples built anew in each call."""
+    dataset = points.images()
+    size = f"{n_queries:,} queries, {n_samples:,} samples, sigma {SIGMA:.4f}"
+    try:
+        samples = points.samples(dataset, n_samples, options.samples)
+    except points.TooFewError as error:
+        yield harness.LeftOut("parzen", size, str(error))
+        return
+    queries = points.queries(dataset, n_queries)
+    expected = reference.parzen(queries, samples, [SIGMA])[0]
+    kept = fastgan.ParzenWindow(sigma=SIGMA).fit(samples)
+    chunks: dict[str, peers.Chunk] = {
+        "eager": peers.log_sums_by_product,
+        "torch.cdist": peers.log_sums_by_cdist,
+    }
+    if options.compile:
+        chunks["torch.compile"] = peers.compiled(peers.log_sums_by_product)
+    contenders = [
+        harness.Contender(
+            "fastgan",
+            lambda: fastgan.parzen_log_likelihood(queries, samples, SIGMA),
+            against(expected),
+            # what a first query of one row pays: all but the queries' own work
+            build=lambda: fastgan.ParzenWindow(sigma=SIGMA).fit(samples).score_samples(queries[:1]),
+        ),
+        harness.Contender(
+            "fastgan, index kept", lambda: kept.score_samples(queries), against(expected)
+        ),
+    ]
+    contenders += [
+        harness.Contender(
+            name, lambda c=chunk: peers.parzen(c, queries, samples, SIGMA), against(expected)
         )
-        expected = torch.logsumexp(exponents, dim=1) - normaliser
+        for name, chunk in chunks.items()
+    ]
+    if options.compile:
+        contenders.append(peer("KeOps", peers.parzen_keops, queries, samples, expected))
+    if with_density:
+        # With its default leaves KernelDensity (1.9) is nats off in these dimensions; one leaf that
+        # holds everything is exact.
+        for label, leaf_size in (("", 40), (", one leaf", n_samples)):
 
-        def against(call: Callable[[], Any], expected: Tensor = expected) -> Callable[[], float]:
-            return lambda: float(
-                (torch.as_tensor(call())[: len(expected)].double() - expected).abs().max()
-            )
+            def score(q: Tensor, s: Tensor, sigma: float, leaf_size: int = leaf_size) -> Any:
+                return peers.density(s, sigma, leaf_size).score_samples(q.numpy())
 
-        calls: dict[str, Callable[[], Any]] = {
-            "fastgan": lambda q=queries, s=samples: fastgan.parzen_log_likelihood(q, s, SIGMA),
-            "eager": lambda q=queries, s=samples: log_likelihood(chunk_by_product, q, s),
-            "torch.cdist": lambda q=queries, s=samples: log_likelihood(chunk_by_cdist, q, s),
-        }
-        if compile:
-            compiled = torch.compile(chunk_by_product)
-            calls["torch.compile"] = lambda q=queries, s=samples, c=compiled: log_likelihood(
-                c, q, s
-            )
-        if n_queries <= 1_000:  # a tree in 784 dimensions visits every leaf
-            # With its default leaves KernelDensity (1.9) is nats off in these dimensions; one leaf
-            # that holds everything is exact.
-            for label, leaf_size in (("", 40), (", one leaf", n_samples)):
-                density = KernelDensity(bandwidth=SIGMA, leaf_size=leaf_size).fit(samples.numpy())
-                calls[f"scikit-learn KernelDensity{label}"] = lambda q=queries, d=density: (
-                    d.score_samples(q.numpy())
+            contenders.append(
+                peer(
+                    f"scikit-learn KernelDensity{label}",
+                    score,
+                    queries,
+                    samples,
+                    expected,
+                    build=lambda n=leaf_size: peers.density(samples, SIGMA, n),
                 )
-        contenders = [harness.Contender(name, call, against(call)) for name, call in calls.items()]
-        floor = lambda q=queries, s=samples: [part @ s.T for part in q.split(CHUNK)]  # noqa: E731
-        contenders.append(harness.Contender("torch.mm", floor, is_floor=True))
-        yield harness.Comparison(
-            operation="parzen",
-            size=f"{name}: {n_queries:,} queries, {n_samples:,} samples",
-            contenders=contenders,
-            bound=1e-4,  # nats: the contract of parzen_log_likelihood
-            error_unit="nats",
+            )
+    contenders.append(floor(queries, samples))
+    yield harness.Comparison(
+        "parzen", f"{points.source(dataset, options.samples)}: {size}", contenders, BOUND, UNIT
+    )
+
+
+def ten_thousand(options: harness.Options) -> Iterator[harness.Work]:
+    n_queries, n_samples = (200, 500) if options.quick else (10_000, 10_000)
+    return one_sigma(options, n_queries, n_samples, with_density=True)
+
+
+def million(options: harness.Options) -> Iterator[harness.Work]:
+    n_queries, n_samples = (100, 2_000) if options.quick else (10_000, 1_000_000)
+    return one_sigma(options, n_queries, n_samples, with_density=False)
+
+
+def grid(options: harness.Options) -> Iterator[harness.Work]:
+    """Compare the whole grid, in one call, with its largest sigma alone."""
+    dataset = points.images()
+    n_queries, n_samples = (100, 500) if options.quick else (1_000, 10_000)
+    n_queries = min(n_queries, len(dataset.validation))
+    size = f"{len(GRID)} sigmas, {n_queries:,} validation images, {n_samples:,} samples"
+    try:
+        samples = points.samples(dataset, n_samples, options.samples)
+    except points.TooFewError as error:
+        yield harness.LeftOut("parzen", size, str(error))
+        return
+    queries = dataset.validation[:n_queries].contiguous()
+    expected = reference.parzen(queries, samples, GRID)
+
+    def one_by_one() -> Tensor:
+        parts = [peers.parzen(peers.log_sums_by_product, queries, samples, s) for s in GRID]
+        return torch.stack(parts)
+
+    def ours(sigmas: Sequence[float]) -> Tensor:
+        return fastgan.parzen_log_likelihood(queries, samples, sigmas)  # type: ignore[no-any-return]
+
+    contenders = [
+        harness.Contender("fastgan", lambda: ours(GRID), against(expected)),
+        harness.Contender(
+            "fastgan, largest sigma alone",
+            lambda: ours(GRID[-1:]),
+            against(expected[-1:]),
+            is_floor=True,
+        ),
+        harness.Contender("eager, sigma by sigma", one_by_one, against(expected)),
+        floor(queries, samples),
+    ]
+    yield harness.Comparison(
+        "parzen", f"{points.source(dataset, options.samples)}: {size}", contenders, BOUND, UNIT
+    )
+
+
+def dense(options: harness.Options) -> Iterator[harness.Work]:
+    """Compare the dense engine, which leaves nothing out, with the bare product."""
+    dataset = points.images()
+    n_queries, n_samples = (200, 500) if options.quick else (10_000, 10_000)
+    size = f"dense, {n_queries:,} queries, {n_samples:,} samples, sigma {SIGMA:.4f}"
+    try:
+        samples = points.samples(dataset, n_samples, options.samples)
+    except points.TooFewError as error:
+        yield harness.LeftOut("parzen", size, str(error))
+        return
+    queries = points.queries(dataset, n_queries)
+    yield _engines(queries, samples, f"{points.source(dataset, options.samples)}: {size}", "dense")
+
+
+def noise(options: harness.Options) -> Iterator[harness.Work]:
+    """Compare the choice of engine with the dense engine where nothing can be pruned."""
+    n_rows = 300 if options.quick else 10_000
+    n_features = 64 if options.quick else 784
+    queries, samples = (points.noise(n_rows, n_features, stream) for stream in (0, 1))
+    size = f"{n_rows:,} queries, {n_rows:,} samples, {n_features} features, sigma {SIGMA:.4f}"
+    yield _engines(queries, samples, f"isotropic noise: {size}", "auto")
+
+
+def _engines(queries: Tensor, samples: Tensor, size: str, first: str) -> harness.Comparison:
+    expected = reference.parzen(queries, samples, [SIGMA])[0]
+    names = {"auto": "fastgan", "dense": "fastgan, dense"}
+    order = [first, *(name for name in names if name != first)]
+    contenders = [
+        harness.Contender(
+            names[strategy],
+            lambda s=strategy: fastgan.parzen_log_likelihood(queries, samples, SIGMA, strategy=s),
+            against(expected),
         )
+        for strategy in order
+    ]
+    contenders.append(floor(queries, samples))
+    return harness.Comparison("parzen", size, contenders, BOUND, UNIT)
+
+
+def protocol(options: harness.Options) -> Iterator[harness.Work]:
+    """Compare the paper's protocol, with training images as the model, with brute force."""
+    dataset = points.images()
+    n_samples = min(1_000 if options.quick else 10_000, len(dataset.train))
+    samples = dataset.train[:n_samples].contiguous()
+    validation = dataset.validation[: dataset.sigma_images or len(dataset.validation)]
+
+    def ours() -> tuple[float, float, float]:
+        found = fastgan.evaluate(samples, dataset)
+        return found.sigma, found.mean, found.standard_error
+
+    def brute_force() -> tuple[float, float, float]:
+        means = reference.parzen(validation, samples, dataset.sigma_grid).mean(dim=1)
+        sigma = dataset.sigma_grid[int(means.argmax())]
+        values = reference.parzen(dataset.test, samples, [sigma])[0]
+        error = float(values.std(correction=0)) / len(values) ** 0.5
+        return sigma, float(values.mean()), error
+
+    expected = brute_force()
+
+    def error(found: tuple[float, float, float]) -> float:
+        if found[0] != expected[0]:
+            return float("inf")
+        return max(abs(a - b) for a, b in zip(found[1:], expected[1:], strict=True))
+
+    def words(found: tuple[float, float, float]) -> str:
+        return f"sigma {found[0]:.4f}, mean {found[1]:.4f} +- {found[2]:.4f} nats"
+
+    yield harness.Comparison(
+        "parzen",
+        f"{dataset.name}: protocol with training images 0 to {n_samples - 1:,} as the model",
+        [
+            harness.Contender("fastgan", ours, error, remark=words),
+            harness.Contender("float64 brute force", brute_force, error, remark=words),
+        ],
+        BOUND,
+        UNIT,
+    )
+
+
+CASES: dict[str, Callable[[harness.Options], Iterator[harness.Work]]] = {
+    "1e4": ten_thousand,
+    "1e6": million,
+    "grid": grid,
+    "dense": dense,
+    "noise": noise,
+    "protocol": protocol,
+}
+
+
+def comparisons(options: harness.Options) -> Iterator[harness.Work]:
+    for name in options.cases or CASES:
+        yield from CASES[name](options)
 
 
 @pytest.mark.parametrize("name", ["fastgan", "eager", "torch.cdist"])
 def test_parzen(benchmark: Any, name: str) -> None:
-    harness.time_with_pytest(benchmark, next(comparisons(quick=True, compile=False)), name)
+    options = harness.Options(quick=True, compile=False)
+    harness.time_with_pytest(benchmark, comparisons(options), name)

@@ -104,8 +104,8 @@ def error_of_one_step(recipe: Recipe, mean: Tensor, batch: Tensor, impl: str) ->
     return max(errors[network] / sizes[network] for network in errors)
 
 
-def comparisons(*, quick: bool, compile: bool = True) -> Iterator[harness.Comparison]:
-    for name in ("digits",) if quick else ("digits", "mnist"):
+def comparisons(options: harness.Options) -> Iterator[harness.Comparison]:
+    for name in ("digits",) if options.quick else ("digits", "mnist"):
         recipe = recipes.by_name(name)
         n_features = recipe.n_features
         if name == "digits":
@@ -119,11 +119,11 @@ def comparisons(*, quick: bool, compile: bool = True) -> Iterator[harness.Compar
             harness.Contender(
                 "fastgan",
                 lambda s=ours, b=batch: s(b),
-                lambda r=recipe, m=mean, b=batch: error_of_one_step(r, m, b, "auto"),
+                lambda _, r=recipe, m=mean, b=batch: error_of_one_step(r, m, b, "auto"),
             ),
             harness.Contender("eager", plain_step(recipe, batch, compile=False)),
         ]
-        if compile:
+        if options.compile:
             # Both costs go back through one graph, so compiled buffers must outlive the first.
             torch._functorch.config.donated_buffer = False
             contenders.append(
@@ -141,4 +141,6 @@ def comparisons(*, quick: bool, compile: bool = True) -> Iterator[harness.Compar
 
 @pytest.mark.parametrize("name", ["fastgan", "eager"])
 def test_training_step(benchmark: Any, name: str) -> None:
-    harness.time_with_pytest(benchmark, next(comparisons(quick=True, compile=False)), name)
+    harness.time_with_pytest(
+        benchmark, comparisons(harness.Options(quick=True, compile=False)), name
+    )

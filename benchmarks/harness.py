@@ -8,43 +8,111 @@ down slows them all; a ratio is taken in each round, and the median with its spr
 
 from __future__ import annotations
 
-import datetime
-import json
 import math
-import os
-import platform
 import statistics
 import time
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass, field
-from importlib.metadata import PackageNotFoundError, version
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
-import torch
+from benchmarks.machine import machine
+from benchmarks.results import Row
 
-from fastgan import backends
-
-RESULTS = Path(__file__).parent / "results"
+# One of a few queries says little of many: an index built for one, a product of one row.
+LEAST_PART = 20
+SLOW = 20.0  # a peer this many times slower than fastgan runs once, on a part of the queries
+LEAST_ROUNDS = 3
+LONG_CALL_SECONDS = 60.0  # a call this long is not repeated to warm it up
 
 
 class WrongResultError(Exception):
     """fastgan's own result is off by more than the bound: no speed is reported from it."""
 
 
+class NotInstalledError(Exception):
+    """A peer's package is not installed: its row says so."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a run of the benchmarks is asked for.
+
+    ``samples`` is a ``.npy`` file of shape (n, 784), float32 in [0, 1], that a trained MNIST
+    generator drew; ``cases`` the cases of a benchmark to run (none: all of them).
+    """
+
+    quick: bool = False
+    compile: bool = True  # False leaves out what calls a compiler: torch.compile and KeOps
+    samples: Path | None = None
+    cases: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Part:
+    """A contender on some of the queries, for one that may be too slow to run on all of them.
+
+    ``call`` does all the work that does not depend on the queries, an index say, and ``share`` of
+    the rest; ``error`` compares its result with that share of the reference.
+    """
+
+    call: Callable[[], Any]
+    error: Callable[[Any], float] | None
+    share: float
+    words: str
+
+
+def n_of_part(n_queries: int) -> int:
+    """Return how many queries a peer that may be slow is tried on: a hundredth, at least 20."""
+    return min(n_queries, max(LEAST_PART, n_queries // 100))
+
+
 @dataclass(frozen=True)
 class Contender:
     """One way to compute the same thing.
 
-    ``error`` recomputes with it and returns the error against a float64 reference, in the
+    ``error`` takes what ``call`` returned and gives its error against a float64 reference, in the
     comparison's unit; None for a floor, which does less than the whole work, and where random masks
-    cannot be compared.
+    cannot be compared. ``remark`` takes the same and says something about it. ``build`` is what of
+    the call makes an index; it is timed apart as well. ``part`` is tried first where it is given.
     """
 
     name: str
     call: Callable[[], Any]
-    error: Callable[[], float] | None = None
+    error: Callable[[Any], float] | None = None
     is_floor: bool = False
+    build: Callable[[], Any] | None = None
+    part: Part | None = None
+    remark: Callable[[Any], str] | None = None
+
+
+class Work(Protocol):
+    """Something that can be measured: a :class:`Comparison`, say."""
+
+    @property
+    def operation(self) -> str:
+        """Say what is measured."""
+
+    @property
+    def size(self) -> str:
+        """Say at which size, and on what."""
+
+    def measure(self, *, n_rounds: int, block_seconds: float, budget_seconds: float) -> list[Row]:
+        """Return a row a contender."""
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """A comparison that cannot be made here, and why."""
+
+    operation: str
+    size: str
+    reason: str
+
+    def measure(self, *, n_rounds: int, block_seconds: float, budget_seconds: float) -> list[Row]:
+        """Return one row without numbers."""
+        note = f"left out: {self.reason}"
+        return [Row(self.operation, self.size, "all", note=note, machine=machine())]
 
 
 @dataclass(frozen=True)
@@ -60,121 +128,172 @@ class Comparison:
     bound: float
     error_unit: str
 
+    def measure(
+        self,
+        *,
+        n_rounds: int = 15,
+        block_seconds: float = 0.2,
+        budget_seconds: float = math.inf,
+    ) -> list[Row]:
+        """Check and time.
 
-@dataclass(frozen=True)
-class Row:
-    """One contender's result; ratios are its time over fastgan's: 2 is half as fast as fastgan.
+        Parameters
+        ----------
+        n_rounds : int
+            Rounds of A B C ...; one ratio a round.
+        block_seconds : float
+            A contender is called in each round until about this time is filled, at least once.
+        budget_seconds : float
+            Fewer rounds are made where these would take longer, but not fewer than 3.
 
-    A contender that failed has a ``note`` and no numbers.
-    """
+        Returns
+        -------
+        list of Row
+            fastgan's first.
 
-    operation: str
-    size: str
-    contender: str
-    is_floor: bool = False
-    seconds: float | None = None
-    ratio_median: float | None = None
-    ratio_low: float | None = None  # quantile .1 over rounds
-    ratio_high: float | None = None  # quantile .9
-    error: float | None = None
-    bound: float | None = None
-    error_unit: str = ""
-    n_rounds: int = 0
-    note: str = ""
-    machine: dict[str, str] = field(default_factory=dict)
-
-
-def measure(comparison: Comparison, *, n_rounds: int = 15, block_seconds: float = 0.2) -> list[Row]:
-    """Check and time one comparison.
-
-    Parameters
-    ----------
-    comparison : Comparison
-    n_rounds : int
-        Rounds of A B C ...; one ratio a round.
-    block_seconds : float
-        A contender is called in each round until about this time is filled, at least once.
-
-    Returns
-    -------
-    list of Row
-        fastgan's first.
-
-    Raises
-    ------
-    WrongResultError
-        If fastgan's error is above the bound, or not a number.
-    """
-    ours = comparison.contenders[0]
-    errors: dict[str, float | None] = {}
-    notes: dict[str, str] = {}
-    for contender in comparison.contenders:
-        try:
-            contender.call()
-            errors[contender.name] = None if contender.error is None else contender.error()
-        except Exception as error:
-            if contender is ours:
-                raise
-            notes[contender.name] = f"failed: {type(error).__name__}: {str(error).splitlines()[:1]}"
-    found = errors[ours.name]
-    if found is None or not found <= comparison.bound:
-        raise WrongResultError(
-            f"{comparison.operation}, {comparison.size}: error {found} {comparison.error_unit}, "
-            f"the bound is {comparison.bound:g}: no time is reported"
-        )
-    running = [c for c in comparison.contenders if c.name not in notes]
-    n_calls = {c.name: _calls_to_fill(c.call, block_seconds) for c in running}  # warms up too
-    times: dict[str, list[float]] = {c.name: [] for c in running}
-    for _ in range(n_rounds):
-        for contender in running:
-            started = time.perf_counter()
-            for _ in range(n_calls[contender.name]):
-                contender.call()
-            elapsed = time.perf_counter() - started
-            times[contender.name].append(elapsed / n_calls[contender.name])
-    here = machine()
-    rows = []
-    for contender in comparison.contenders:
-        common = {
-            "operation": comparison.operation,
-            "size": comparison.size,
-            "contender": contender.name,
-            "is_floor": contender.is_floor,
-            "machine": here,
-        }
-        if contender.name in notes:
-            rows.append(Row(**common, note=notes[contender.name]))
-            continue
-        ratios = [
-            theirs / own
-            for theirs, own in zip(times[contender.name], times[ours.name], strict=True)
-        ]
-        rows.append(
-            Row(
-                **common,
-                seconds=statistics.median(times[contender.name]),
-                ratio_median=statistics.median(ratios),
-                ratio_low=quantile(ratios, 0.1),
-                ratio_high=quantile(ratios, 0.9),
-                error=errors[contender.name],
-                bound=comparison.bound if contender is ours else None,
-                error_unit=comparison.error_unit,
-                n_rounds=n_rounds,
+        Raises
+        ------
+        WrongResultError
+            If fastgan's error is above the bound, or not a number.
+        """
+        ours = _Run(self.contenders[0])
+        ours.check()
+        if ours.error is None or not ours.error <= self.bound:
+            raise WrongResultError(
+                f"{self.operation}, {self.size}: error {ours.error} {self.error_unit}, "
+                f"the bound is {self.bound:g}: no time is reported"
             )
+        ours.warm_up(block_seconds)
+        runs = [ours]
+        for contender in self.contenders[1:]:
+            run = _Run(contender)
+            runs.append(run)
+            try:
+                if not run.is_slow(SLOW * ours.once):
+                    run.check()
+                    run.warm_up(block_seconds)
+            except NotInstalledError as error:
+                run.failure = f"not installed: {error}"
+            except Exception as error:
+                words = next(iter(str(error).splitlines()), "")
+                run.failure = f"failed: {type(error).__name__}: {words}"
+        timed = [run for run in runs if not run.failure and not run.slow_seconds]
+        round_seconds = sum(run.n_calls * run.once for run in timed)
+        fit = budget_seconds / round_seconds if round_seconds > 0 else math.inf
+        n_rounds = int(min(n_rounds, max(LEAST_ROUNDS, fit)))
+        for _ in range(n_rounds):
+            for run in timed:
+                run.time()
+        return [self._row(run, ours) for run in runs]
+
+    def _row(self, run: _Run, ours: _Run) -> Row:
+        common = {
+            "operation": self.operation,
+            "size": self.size,
+            "contender": run.contender.name,
+            "is_floor": run.contender.is_floor,
+            "machine": machine(),
+            "note": run.failure or run.remark,
+        }
+        if run.failure:
+            return Row(**common)
+        if run.slow_seconds:
+            own = statistics.median(ours.seconds)
+            times, ratios = [run.slow_seconds], [run.slow_seconds / own]
+        else:
+            times = run.seconds
+            ratios = [a / b for a, b in zip(run.seconds, ours.seconds, strict=True)]
+        return Row(
+            **common,
+            seconds=statistics.median(times),
+            build_seconds=statistics.median(run.build_seconds) if run.build_seconds else None,
+            ratio_median=statistics.median(ratios),
+            ratio_low=quantile(ratios, 0.1),
+            ratio_high=quantile(ratios, 0.9),
+            error=run.error,
+            bound=self.bound if run is ours else None,
+            error_unit=self.error_unit,
+            n_rounds=len(times),
+            measured_on=run.contender.part.words if run.slow_seconds and run.contender.part else "",
         )
-    return rows
 
 
-def time_with_pytest(benchmark: Any, comparison: Comparison, name: str) -> None:
-    """Time one contender under pytest-benchmark, after the same check of fastgan's error."""
+class _Run:
+    """A contender with what has been found out about it."""
+
+    def __init__(self, contender: Contender) -> None:
+        self.contender = contender
+        self.error: float | None = None
+        self.remark = ""
+        self.failure = ""
+        self.once = 0.0  # seconds of one call
+        self.n_calls = 1
+        self.seconds: list[float] = []
+        self.build_seconds: list[float] = []
+        self.slow_seconds = 0.0  # where it is too slow for all queries: what they would take
+
+    def check(self) -> None:
+        """Call it for the first time and look at the result."""
+        self.once, result = timed(self.contender.call)
+        if self.contender.error is not None:
+            self.error = self.contender.error(result)
+        if self.contender.remark is not None:
+            self.remark = self.contender.remark(result)
+
+    def warm_up(self, block_seconds: float) -> None:
+        """Find out how long a warm call takes and how many fill a block."""
+        if self.once < LONG_CALL_SECONDS:
+            self.once = max(timed(self.contender.call)[0], 1e-7)
+        self.n_calls = max(1, min(10_000, round(block_seconds / self.once)))
+
+    def is_slow(self, limit_seconds: float) -> bool:
+        """Try a part of the work; if all of it would take longer than the limit, keep that."""
+        part = self.contender.part
+        if part is None:
+            return False
+        part.call()  # warms up; KeOps calls its compiler
+        seconds, result = timed(part.call)
+        built = 0.0 if self.contender.build is None else timed(self.contender.build)[0]
+        whole = built + max(seconds - built, 0.0) / part.share
+        if whole <= limit_seconds:
+            return False
+        self.slow_seconds = whole
+        if self.contender.build is not None:
+            self.build_seconds.append(built)
+        if part.error is not None:
+            self.error = part.error(result)
+        return True
+
+    def time(self) -> None:
+        """Measure one round."""
+        started = time.perf_counter()
+        for _ in range(self.n_calls):
+            self.contender.call()
+        self.seconds.append((time.perf_counter() - started) / self.n_calls)
+        if self.contender.build is not None:
+            self.build_seconds.append(timed(self.contender.build)[0])
+
+
+def timed(call: Callable[[], Any]) -> tuple[float, Any]:
+    """Return the seconds a call took, and what it returned."""
+    started = time.perf_counter()
+    result = call()
+    return time.perf_counter() - started, result
+
+
+def time_with_pytest(benchmark: Any, work: Iterator[Work], name: str) -> None:
+    """Time one contender of the first comparison under pytest-benchmark, errors checked first."""
+    comparison = next(work)
+    if not isinstance(comparison, Comparison):
+        raise TypeError(f"work: expected a Comparison first, got {type(comparison).__name__}")
     ours = comparison.contenders[0]
     (contender,) = [c for c in comparison.contenders if c.name == name]
-    found = math.nan if ours.error is None else ours.error()
+    found = math.nan if ours.error is None else ours.error(ours.call())
     if not found <= comparison.bound:
         raise WrongResultError(
             f"{comparison.operation}: error {found}, the bound is {comparison.bound}"
         )
-    own = contender.error() if contender.error is not None else None
+    own = contender.error(contender.call()) if contender.error is not None else None
     benchmark.extra_info.update(error=own, error_unit=comparison.error_unit, size=comparison.size)
     benchmark.group = f"{comparison.operation} {comparison.size}"
     benchmark(contender.call)
@@ -187,87 +306,3 @@ def quantile(values: Sequence[float], level: float) -> float:
     low = math.floor(place)
     high = min(low + 1, len(ordered) - 1)
     return ordered[low] + (place - low) * (ordered[high] - ordered[low])
-
-
-def machine() -> dict[str, str]:
-    """Say on what, and with which versions, a row was measured."""
-    packages = ("fastgan", "torch", "numpy", "scikit-learn")
-    return {
-        "date": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC"),
-        "processor": _processor(),
-        "cores": str(os.cpu_count()),
-        "threads": str(torch.get_num_threads()),
-        "SIMD level": backends.simd_level(),
-        "system": f"{platform.system()} {platform.release()}",
-        "python": platform.python_version(),
-        **{name: _installed(name) for name in packages},
-    }
-
-
-def markdown(rows: Iterable[Row]) -> str:
-    """Return a table for people: times, ratios with their spread, errors, machine and versions."""
-    rows = list(rows)
-    lines = [
-        "| operation | size | contender | time | times fastgan's | error |",
-        "|---|---|---|---:|---:|---:|",
-    ]
-    for row in rows:
-        name = f"{row.contender} (floor)" if row.is_floor else row.contender
-        if row.seconds is None:
-            lines.append(f"| {row.operation} | {row.size} | {name} | - | - | {row.note} |")
-            continue
-        ratio = f"{row.ratio_median:.2f} ({row.ratio_low:.2f} to {row.ratio_high:.2f})"
-        error = "-" if row.error is None else f"{row.error:.1e} {row.error_unit}"
-        lines.append(
-            f"| {row.operation} | {row.size} | {name} | {readable(row.seconds)} "
-            f"| {'1' if row.bound is not None else ratio} | {error} |"
-        )
-    if rows:
-        lines.append("")
-        lines.append("; ".join(f"{key} {value}" for key, value in rows[0].machine.items()) + ".")
-        lines.append(f"Medians of {max(row.n_rounds for row in rows)} interleaved rounds; "
-                     "in brackets the quantiles .1 and .9.")  # fmt: skip
-    return "\n".join(lines) + "\n"
-
-
-def write(rows: Sequence[Row], name: str, folder: Path = RESULTS) -> Path:
-    """Write rows as ``<name>.json`` and ``<name>.md`` into a folder, and return the latter."""
-    folder.mkdir(parents=True, exist_ok=True)
-    content = json.dumps([asdict(row) for row in rows], indent=2)
-    (folder / f"{name}.json").write_text(content + "\n", encoding="utf-8")
-    path = folder / f"{name}.md"
-    path.write_text(markdown(rows), encoding="utf-8")
-    return path
-
-
-def readable(seconds: float) -> str:
-    """Return a time with three digits and a unit."""
-    for unit, scale in (("s", 1.0), ("ms", 1e-3), ("us", 1e-6)):
-        if seconds >= scale:
-            return f"{seconds / scale:.3g} {unit}"
-    return f"{seconds / 1e-9:.3g} ns"
-
-
-def _calls_to_fill(call: Callable[[], Any], block_seconds: float) -> int:
-    call()
-    started = time.perf_counter()
-    call()
-    once = max(time.perf_counter() - started, 1e-7)
-    return max(1, min(10_000, round(block_seconds / once)))
-
-
-def _processor() -> str:
-    try:
-        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    except OSError:
-        pass
-    return platform.processor() or platform.machine()
-
-
-def _installed(package: str) -> str:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return "not installed"

@@ -1,4 +1,4 @@
-"""``python -m benchmarks.run [names] [--quick]``: check, measure, print, write to results/."""
+"""``python -m benchmarks.run [name[:case] ...]``: check, measure, print, write to results/."""
 
 from __future__ import annotations
 
@@ -6,50 +6,97 @@ import argparse
 import datetime
 import importlib
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 
 import torch
 
-from benchmarks import harness
+from benchmarks import harness, results
 
-NAMES = ("dropout", "maxout_linear", "momentum_sgd", "parzen", "neighbors", "training_step")
+NAMES = (
+    "dropout",
+    "maxout_linear",
+    "momentum_sgd",
+    "parzen",
+    "neighbors",
+    "memory",
+    "training_step",
+)
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the benchmarks named, all by default; 1 if a result was wrong."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.run", description=__doc__)
-    parser.add_argument("names", nargs="*", metavar="name", help=", ".join(NAMES))
+    parser.add_argument("names", nargs="*", metavar="name[:case]", help=", ".join(NAMES))
     parser.add_argument("--quick", action="store_true", help="small sizes: does it run?")
-    parser.add_argument("--no-compile", action="store_true", help="leave torch.compile out")
+    parser.add_argument(
+        "--no-compile", action="store_true", help="leave torch.compile and KeOps out"
+    )
+    parser.add_argument(
+        "--samples", type=Path, metavar="FILE.npy", help="samples of a trained MNIST generator"
+    )
     parser.add_argument("--rounds", type=int, help="interleaved rounds (15, or 3 with --quick)")
-    parser.add_argument("--threads", type=int, help="threads of torch and of the native kernels")
-    parser.add_argument("--out", type=Path, default=harness.RESULTS, help="folder of the results")
+    parser.add_argument(
+        "--budget",
+        type=float,
+        default=600.0,
+        metavar="SECONDS",
+        help="fewer rounds, at least 3, where a comparison's would take longer (600)",
+    )
+    parser.add_argument("--threads", type=int, help="threads of torch, fastgan and the peers")
+    parser.add_argument("--out", type=Path, default=results.RESULTS, help="folder of the results")
     options = parser.parse_args(arguments)
-    unknown = sorted(set(options.names) - set(NAMES))
-    if unknown:
-        parser.error(f"unknown benchmark {unknown[0]!r}; expected some of {', '.join(NAMES)}")
+    chosen = []
+    for name in options.names or NAMES:
+        name, _, case = name.partition(":")
+        if name not in NAMES:
+            parser.error(f"unknown benchmark {name!r}; expected some of {', '.join(NAMES)}")
+        module = importlib.import_module(f"benchmarks.bench_{name}")
+        cases = tuple(getattr(module, "CASES", ()))
+        if case and case not in cases:
+            known = ", ".join(cases) or "none"
+            parser.error(f"unknown case {case!r} of {name}; expected one of: {known}")
+        chosen.append((module, (case,) if case else ()))
     if options.threads is not None:
         torch.set_num_threads(options.threads)
-    n_rounds = options.rounds or (3 if options.quick else 15)
-    rows: list[harness.Row] = []
+    stamp = datetime.datetime.now(datetime.UTC).strftime("%Y%m%d-%H%M%S")
+    name = f"{stamp}-quick" if options.quick else stamp
+    rows: list[results.Row] = []
     n_wrong = 0
-    for name in options.names or NAMES:
-        module = importlib.import_module(f"benchmarks.bench_{name}")
-        for comparison in module.comparisons(quick=options.quick, compile=not options.no_compile):
-            print(f"{comparison.operation}, {comparison.size} ...", file=sys.stderr, flush=True)
-            try:
-                rows += harness.measure(
-                    comparison, n_rounds=n_rounds, block_seconds=0.01 if options.quick else 0.2
-                )
-            except harness.WrongResultError as error:
-                n_wrong += 1
-                print(f"WRONG: {error}", file=sys.stderr)
+    for work in _work(chosen, options):
+        print(f"{work.operation}, {work.size} ...", file=sys.stderr, flush=True)
+        try:
+            found = work.measure(
+                n_rounds=options.rounds or (3 if options.quick else 15),
+                block_seconds=0.01 if options.quick else 0.2,
+                budget_seconds=options.budget,
+            )
+        except harness.WrongResultError as error:
+            n_wrong += 1
+            print(f"WRONG: {error}", file=sys.stderr)
+            continue
+        print("\n".join(map(results.line, found)), file=sys.stderr, flush=True)
+        rows += found
+        path = results.write(rows, name, options.out)  # each time: a run may take hours
     if rows:
-        stamp = datetime.datetime.now(datetime.UTC).strftime("%Y%m%d-%H%M%S")
-        path = harness.write(rows, f"{stamp}{'-quick' if options.quick else ''}", options.out)
-        print(harness.markdown(rows))
+        print(results.markdown(rows))
         print(f"written: {path} and {path.with_suffix('.json').name}", file=sys.stderr)
     return 1 if n_wrong else 0
+
+
+def _work(
+    chosen: list[tuple[ModuleType, tuple[str, ...]]], options: argparse.Namespace
+) -> Iterator[harness.Work]:
+    for module, cases in chosen:
+        yield from module.comparisons(
+            harness.Options(
+                quick=options.quick,
+                compile=not options.no_compile,
+                samples=options.samples,
+                cases=cases,
+            )
+        )
 
 
 if __name__ == "__main__":
