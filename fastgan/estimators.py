@@ -1,43 +1,52 @@
-"""Estimators with the scikit-learn protocol, and an index kept between calls.
-
-scikit-learn itself is not imported: its protocol is a few methods, and ``import fastgan`` is light.
-"""
+"""Estimators that keep what they are fitted on: a Parzen window with scikit-learn's protocol."""
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
+from sklearn.base import BaseEstimator, DensityMixin
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
-from fastgan.evaluation import choose_sigma
-from fastgan.ops.neighbors import nearest_neighbors
-from fastgan.ops.parzen import parzen_log_likelihood
+from fastgan import backends
+from fastgan._sklearn import validate_rows
+from fastgan.checks import check_integer, check_number, dtype_name
+from fastgan.neighbor_index import NeighborIndex
+from fastgan.ops.parzen import check_sigmas, parzen_log_likelihood
 from fastgan.scores import SigmaChoice
+
+__all__ = ["DEFAULT_SIGMAS", "NeighborIndex", "ParzenWindow"]
 
 Array = NDArray[Any] | Tensor
 
 # The paper's grid for pixels in [0, 1]: the released parzen_ll.py
 DEFAULT_SIGMAS: tuple[float, ...] = tuple(np.logspace(-1, 0, 10).tolist())
+_DTYPES = ("uint8", "float32", "float64")  # each holds every number of those before it
 
 
-class ParzenWindow:
+class ParzenWindow(DensityMixin, BaseEstimator):
     """Parzen-window density: an isotropic Gaussian of standard deviation ``sigma`` on each sample.
 
     ``log p(x) = logmeanexp_i(-|x - s_i|^2 / (2 sigma^2)) - d log(sigma sqrt(2 pi))``, in nats.
-    Follows scikit-learn's estimator protocol: clones, sits in a pipeline or a grid search.
+
+    A scikit-learn estimator: it clones, pickles, sits in a pipeline, and ``GridSearchCV`` chooses
+    its sigma. The row values are those of :func:`fastgan.parzen_log_likelihood`, right to within
+    ``max(1e-4 nats, 1e-12 |value|)``; a row's bits do not depend on the rows it is asked with.
 
     Parameters
     ----------
-    sigma : float or "validate"
-        Standard deviation in the units of the data (for uint8 data: of 0 to 255), or "validate":
-        the best of ``sigmas`` on the validation data given to :meth:`fit`.
+    sigma : float, "validate" or "leave_one_out"
+        Standard deviation in the units of the data (for uint8 data: of 0 to 255). Or the best of
+        ``sigmas`` by mean log-likelihood, ties to the smallest: of the validation data given to
+        :meth:`fit`, as in the paper's protocol, or of the samples themselves, each under all
+        others (Duin 1976; two equal samples let it run to the least sigma of the grid).
     sigmas : sequence of float, optional
-        Grid for "validate"; logspace(-1, 0, 10), the paper's for pixels in [0, 1], if left out.
+        That grid, in any order; logspace(-1, 0, 10), the paper's for pixels in [0, 1], if left out.
     tolerance : float
         The most nats by which a value may be too low because far samples were dropped.
     strategy : {"auto", "pruned", "dense"}
@@ -47,21 +56,44 @@ class ParzenWindow:
     ----------
     sigma_ : float
         The sigma used.
-    samples_ : Tensor or ndarray of shape (n_samples, n_features)
-    n_features_in_ : int
     sigma_choice_ : SigmaChoice or None
-        The grid with its validation means, where sigma was chosen.
+        The grid with its mean log-likelihoods, where sigma was chosen from one.
+    samples_ : ndarray or Tensor of shape (n_samples, n_features), uint8, float32 or float64
+    n_features_in_ : int
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        The names of the columns, where a data frame brought them.
+
+    See Also
+    --------
+    fastgan.parzen_log_likelihood : The same for one call.
+    sklearn.neighbors.KernelDensity : Many kernels, for few dimensions; normalised alike.
+
+    Notes
+    -----
+    **Input.** Whatever scikit-learn takes (arrays, lists, data frames), in its words where it
+    refuses, and torch tensors on any device. float64, float32 and uint8 are kept and not copied
+    where they are in C order already (do not change samples afterwards); float16, bfloat16, other
+    integers and bool become float64. Where queries and samples differ in dtype, both are taken in
+    the wider one, which changes no number; the samples so widened are kept, so bring queries in
+    the samples' dtype to spare the memory.
+
+    **Tensors.** The samples decide where it is computed, the queries what the answer is: a Tensor
+    on their device for a Tensor, an ndarray for anything else.
+
+    References
+    ----------
+    Parzen, *On estimation of a probability density function and mode*, 1962. Goodfellow et al.,
+    *Generative Adversarial Nets*, 2014, section 5. Duin, *On the choice of smoothing parameters
+    for Parzen estimators of probability density functions*, 1976.
 
     Examples
     --------
     >>> import numpy as np
     >>> from fastgan import ParzenWindow
-    >>> window = ParzenWindow(sigma=1.0).fit(np.zeros((1, 2)))
+    >>> window = ParzenWindow(sigma=1.0).fit([[0.0, 0.0]])
     >>> round(float(window.score_samples(np.zeros((1, 2)))[0]), 4)
     -1.8379
     """
-
-    _estimator_type = "density_estimator"
 
     def __init__(
         self,
@@ -78,15 +110,21 @@ class ParzenWindow:
         self.strategy = strategy
         self.impl = impl
 
-    def fit(self, X: Array, y: Any = None, *, validation: Array | None = None) -> ParzenWindow:  # noqa: N803
+    def fit(
+        self,
+        X: ArrayLike | Tensor,  # noqa: N803
+        y: Any = None,
+        *,
+        validation: ArrayLike | Tensor | None = None,
+    ) -> Self:
         """Keep the samples and settle sigma.
 
         Parameters
         ----------
-        X : Tensor or ndarray of shape (n_samples, n_features)
-            The samples. Not copied where they are contiguous already.
+        X : array-like or Tensor of shape (n_samples, n_features)
+            The samples.
         y : ignored
-        validation : Tensor or ndarray of shape (n_validation, n_features), optional
+        validation : array-like or Tensor of shape (n_validation, n_features), optional
             Chooses sigma where ``sigma="validate"``. Never test data.
 
         Returns
@@ -97,193 +135,191 @@ class ParzenWindow:
         Raises
         ------
         TypeError
-            If ``X`` is no array of numbers.
+            If ``X`` is sparse or a parameter is of a wrong kind.
         ValueError
-            If ``X`` has not two dimensions, no rows or no columns, or a number that is not finite;
-            if sigma is not positive and finite; if "validate" has no validation data.
+            If ``X`` or ``validation`` is not a matrix of finite numbers; if a parameter cannot be;
+            if validation data are missing, or given where ``sigma`` does not ask for any.
         """
-        samples = _checked_rows(X, "X")
+        samples = validate_rows(self, X, reset=True)
+        self._check_parameters(samples, validation)
+        self.samples_ = samples
+        self._kept: dict[str, Any] = {}
         if isinstance(self.sigma, str):
-            if self.sigma != "validate":
-                raise ValueError(f"sigma: expected a number or 'validate', got {self.sigma!r}")
-            if validation is None:
-                raise ValueError("validation: expected data to choose sigma with, got None")
-            grid = DEFAULT_SIGMAS if self.sigmas is None else self.sigmas
-            choice = choose_sigma(validation, samples, grid, impl=self.impl)
-            self.sigma_choice_: SigmaChoice | None = choice
-            self.sigma_ = choice.sigma
+            self.sigma_choice_: SigmaChoice | None = self._choose(validation)
+            self.sigma_ = self.sigma_choice_.sigma
         else:
-            if not (np.isfinite(self.sigma) and self.sigma > 0):
-                raise ValueError(f"sigma: expected a positive finite number, got {self.sigma!r}")
             self.sigma_choice_ = None
             self.sigma_ = float(self.sigma)
-        self.samples_ = samples
-        self.n_features_in_ = int(samples.shape[1])
         return self
 
-    def score_samples(self, X: Array) -> Any:  # noqa: N803
-        """Return log p(x) of each row in nats, float64 of shape (n_queries,).
-
-        ``X`` is of the samples' kind and dtype, else a TypeError is raised; of their number of
-        columns, else a ValueError. The answer is a Tensor for a Tensor, an ndarray for an ndarray.
-        """
-        self._check_fitted()
-        return parzen_log_likelihood(
-            X,
-            self.samples_,
-            self.sigma_,
-            tolerance=self.tolerance,
-            strategy=self.strategy,
-            impl=self.impl,
-        )
-
-    def score(self, X: Array, y: Any = None) -> float:  # noqa: N803
-        """Return the MEAN log-likelihood of the rows in nats, as the paper reports it.
-
-        (scikit-learn's ``KernelDensity.score`` is their sum, its ``GaussianMixture.score`` the
-        mean.) Raises a ValueError where there are no rows.
-        """
-        values = self.score_samples(X)
-        if len(values) == 0:
-            raise ValueError("X: expected at least one row, got none")
-        return float(values.mean())
-
-    def get_params(self, deep: bool = True) -> dict[str, Any]:
-        """Return the constructor's arguments by name."""
-        return {name: getattr(self, name) for name in self._names()}
-
-    def set_params(self, **params: Any) -> ParzenWindow:
-        """Set constructor arguments by name and return itself; a wrong name is a ValueError."""
-        for name, value in params.items():
-            if name not in self._names():
-                expected = ", ".join(self._names())
-                raise ValueError(f"{name}: no such parameter of ParzenWindow; it has {expected}")
-            setattr(self, name, value)
-        return self
-
-    @classmethod
-    def _names(cls) -> list[str]:
-        return [name for name in inspect.signature(cls.__init__).parameters if name != "self"]
-
-    def _check_fitted(self) -> None:
-        if not self.__sklearn_is_fitted__():
-            from sklearn.exceptions import NotFittedError  # a ValueError and an AttributeError
-
-            raise NotFittedError("ParzenWindow: expected fit(samples) to be called first")
-
-    def __sklearn_is_fitted__(self) -> bool:
-        return hasattr(self, "samples_")
-
-    def __sklearn_tags__(self) -> Any:
-        from sklearn.utils import InputTags, Tags, TargetTags
-
-        return Tags(
-            estimator_type="density_estimator",
-            target_tags=TargetTags(required=False),
-            input_tags=InputTags(),
-        )
-
-    def __repr__(self) -> str:
-        defaults = inspect.signature(type(self).__init__).parameters
-        changed = [
-            f"{name}={value!r}"
-            for name, value in self.get_params().items()
-            if name == "sigma" or value is not defaults[name].default
-        ]
-        return f"ParzenWindow({', '.join(changed)})"
-
-
-class NeighborIndex:
-    """Data whose nearest rows are asked for again and again.
-
-    Exact: squared Euclidean distances, ascending, ties by the smaller index.
-
-    Parameters
-    ----------
-    data : Tensor or ndarray of shape (n_data, n_features)
-        float32, float64 or uint8 (0 to 255). Checked once and kept; not copied where contiguous.
-    strategy : {"auto", "pruned", "dense"}
-    impl : {"auto", "reference", "native", "triton"}
-
-    Raises
-    ------
-    TypeError
-        If ``data`` is no array of numbers.
-    ValueError
-        If it has not two dimensions, no rows or no columns, or a number that is not finite.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from fastgan import NeighborIndex
-    >>> distances, indices = NeighborIndex(np.array([[0.0], [3.0]])).query(np.array([[2.0]]))
-    >>> float(distances[0, 0]), int(indices[0, 0])
-    (1.0, 1)
-    """
-
-    def __init__(self, data: Array, *, strategy: str = "auto", impl: str = "auto") -> None:
-        self.data = _checked_rows(data, "data")
-        self.strategy = strategy
-        self.impl = impl
-
-    def query(self, queries: Array, k: int = 1, *, exclude_self: bool = False) -> tuple[Any, Any]:
-        """Return the ``k`` nearest rows of each query.
+    def score_samples(self, X: ArrayLike | Tensor) -> Any:  # noqa: N803
+        """Return log p(x) of each row in nats.
 
         Parameters
         ----------
-        queries : Tensor or ndarray of shape (n_queries, n_features)
-            Of the kind and dtype of the data.
-        k : int, from 1 to n_data
-        exclude_self : bool
-            The queries are the data: row i is no neighbor of itself.
+        X : array-like or Tensor of shape (n_queries, n_features)
 
         Returns
         -------
-        squared_distances : float64 of shape (n_queries, k)
-        indices : int64 of shape (n_queries, k)
-            Tensors for Tensors, ndarrays for ndarrays.
+        float64 ndarray or Tensor of shape (n_queries,)
+            A Tensor for a Tensor, on its device.
 
         Raises
         ------
         TypeError, ValueError
-            As :func:`fastgan.nearest_neighbors`.
+            As :meth:`fit`; ValueError also for another number of features.
+        sklearn.exceptions.NotFittedError
+            Before :meth:`fit`.
         """
-        return nearest_neighbors(
-            queries,
-            self.data,
-            k,
+        check_is_fitted(self)
+        return self._values(validate_rows(self, X, reset=False), self.sigma_)
+
+    def score(self, X: ArrayLike | Tensor, y: Any = None) -> float:  # noqa: N803
+        """Return the MEAN log-likelihood of the rows in nats, as the paper reports it.
+
+        (scikit-learn's ``GaussianMixture.score`` is the mean too, its ``KernelDensity.score`` the
+        sum.) Arguments and errors are those of :meth:`score_samples`; ``y`` is ignored.
+        """
+        return _mean(self.score_samples(X))
+
+    def leave_one_out(self) -> Any:
+        """Return log p(s_i) of each sample under all OTHER samples, in nats.
+
+        Its mean judges a sigma without further data; ``score(samples)`` does not, as each sample
+        then stands on its own peak.
+
+        Returns
+        -------
+        float64 ndarray or Tensor of shape (n_samples,)
+            Of the samples' kind.
+
+        Raises
+        ------
+        ValueError
+            If there is one sample only.
+        sklearn.exceptions.NotFittedError
+            Before :meth:`fit`.
+        """
+        check_is_fitted(self)
+        return self._values(self.samples_, self.sigma_, exclude_self=True)
+
+    def sample(self, n_samples: int = 1, random_state: Any = None) -> Any:
+        """Draw rows from the fitted density: a sample chosen at random, plus Gaussian noise.
+
+        Parameters
+        ----------
+        n_samples : int
+            How many rows to draw, at least 1.
+        random_state : None, int or numpy.random.RandomState
+            scikit-learn's: an int draws the same rows each time, None uses NumPy's global state.
+
+        Returns
+        -------
+        ndarray or Tensor of shape (n_samples, n_features)
+            Of the samples' kind and device; float32 for float32 samples, else float64.
+
+        Raises
+        ------
+        TypeError
+            If ``n_samples`` is no integer.
+        ValueError
+            If it is below 1, or ``random_state`` cannot seed.
+        sklearn.exceptions.NotFittedError
+            Before :meth:`fit`.
+        """
+        check_is_fitted(self)
+        check_integer("n_samples", n_samples, 1)
+        random = check_random_state(random_state)
+        chosen = random.randint(len(self.samples_), size=n_samples, dtype=np.int64)
+        noise = random.normal(scale=self.sigma_, size=(n_samples, self.n_features_in_))
+        dtype = "float32" if dtype_name(self.samples_) == "float32" else "float64"
+        if isinstance(self.samples_, Tensor):
+            device = self.samples_.device
+            centres = self.samples_[torch.from_numpy(chosen).to(device)]
+            drawn = centres.to(torch.float64) + torch.from_numpy(noise).to(device)
+            return drawn.to(getattr(torch, dtype))
+        return (self.samples_[chosen] + noise).astype(dtype, copy=False)
+
+    def _check_parameters(self, samples: Array, validation: Any) -> None:
+        device = samples.device if isinstance(samples, Tensor) else torch.device("cpu")
+        if isinstance(self.sigma, str):
+            if self.sigma not in ("validate", "leave_one_out"):
+                raise ValueError(
+                    f"sigma: expected a number, 'validate' or 'leave_one_out', got {self.sigma!r}"
+                )
+            if self.sigmas is not None and check_sigmas(self.sigmas, "sigmas")[1]:
+                raise TypeError(f"sigmas: expected a sequence of numbers, got {self.sigmas!r}")
+        elif not check_sigmas(self.sigma)[1]:
+            raise TypeError(f"sigma: expected one number, got {self.sigma!r}")
+        if validation is not None and self.sigma != "validate":
+            raise ValueError(
+                "validation: expected None, as only sigma='validate' uses it, "
+                f"got {type(validation).__name__}"
+            )
+        check_number("tolerance", self.tolerance)
+        if self.tolerance < 0:
+            raise ValueError(
+                f"tolerance: expected a number of nats of at least 0, got {self.tolerance}"
+            )
+        backends.resolve_strategy("parzen", self.strategy)
+        backends.resolve_impl("parzen", self.impl, device)
+
+    def _choose(self, validation: ArrayLike | Tensor | None) -> SigmaChoice:
+        """Return the sigma of largest mean log-likelihood; ties take the smallest."""
+        grid = sorted(float(s) for s in (DEFAULT_SIGMAS if self.sigmas is None else self.sigmas))
+        if self.sigma == "leave_one_out":
+            values = self._values(self.samples_, grid, exclude_self=True)
+        elif validation is None:
+            raise ValueError("validation: expected data to choose sigma with, got None")
+        else:
+            values = self._values(validate_rows(self, validation, reset=False), grid)
+        means = tuple(_mean(row) for row in values)
+        best = means.index(max(means))
+        return SigmaChoice(grid[best], tuple(grid), means, best in (0, len(grid) - 1))
+
+    def _values(self, queries: Array, sigma: Any, *, exclude_self: bool = False) -> Any:
+        """Return log p of checked rows, of their kind and on their device."""
+        if exclude_self and len(self.samples_) < 2:
+            raise ValueError("X: expected at least 2 samples to leave one out, got n_samples = 1")
+        dtype = max(dtype_name(queries), dtype_name(self.samples_), key=_DTYPES.index)
+        values = parzen_log_likelihood(
+            _as_kind(_as_dtype(queries, dtype), self.samples_),
+            self._index(dtype),
+            sigma,
+            tolerance=self.tolerance,
             exclude_self=exclude_self,
             strategy=self.strategy,
             impl=self.impl,
         )
+        return _as_kind(values, queries)
 
-    def __len__(self) -> int:
-        return int(self.data.shape[0])
+    def _index(self, dtype: str) -> Any:
+        """Return what queries of a dtype are put to: made when first asked for, never pickled."""
+        if dtype not in self._kept:
+            self._kept[dtype] = _as_dtype(self.samples_, dtype)
+        return self._kept[dtype]
 
-    def __repr__(self) -> str:
-        n_data, n_features = self.data.shape
-        return f"NeighborIndex(n_data={n_data}, n_features={n_features}, dtype={self.data.dtype})"
+    def __getstate__(self) -> dict[str, Any]:
+        state = dict(super().__getstate__())
+        if "_kept" in state:
+            state["_kept"] = {}
+        return state
 
 
-def _checked_rows(rows: Array, name: str) -> Any:
-    """Return rows contiguous, checked as far as it needs no knowledge of the operation."""
-    if not isinstance(rows, (Tensor, np.ndarray)):
-        raise TypeError(f"{name}: expected a Tensor or ndarray, got {type(rows).__name__}")
-    shape = tuple(rows.shape)
-    if len(shape) != 2:
-        raise ValueError(f"{name}: expected 2 dimensions (n_rows, n_features), got shape {shape}")
-    if 0 in shape:
-        raise ValueError(f"{name}: expected at least one row and one column, got shape {shape}")
+def _mean(values: Array) -> float:
+    # NumPy's order of summation depends on their number alone, torch's on its threads
+    return float(np.asarray(values.cpu() if isinstance(values, Tensor) else values).mean())
+
+
+def _as_dtype(rows: Array, dtype: str) -> Array:
     if isinstance(rows, Tensor):
-        contiguous: Array = rows.detach().contiguous()
-        known = rows.dtype in (torch.uint8, torch.float32, torch.float64)
-        finite = known and bool(torch.isfinite(rows).all())
-    else:
-        contiguous = np.ascontiguousarray(rows)
-        known = rows.dtype in (np.uint8, np.float32, np.float64)
-        finite = known and bool(np.isfinite(rows).all())
-    if not known:
-        raise TypeError(f"{name}: expected uint8, float32 or float64, got {rows.dtype}")
-    if not finite:
-        raise ValueError(f"{name}: expected finite numbers, got NaN or infinity")
-    return contiguous
+        return rows.to(getattr(torch, dtype))
+    return rows.astype(dtype, copy=False)
+
+
+def _as_kind(values: Array, model: Array) -> Array:
+    """Return values as an ndarray, or as a Tensor on the device, of ``model``."""
+    if isinstance(model, Tensor):
+        tensor = values if isinstance(values, Tensor) else torch.tensor(values)
+        return tensor.to(model.device)
+    return values.cpu().numpy() if isinstance(values, Tensor) else values
