@@ -272,7 +272,7 @@ def neighbors(
             raise ValueError("data: expected the data set that the samples are of (--data)")
         drawn, dataset = read_samples(run), dataset_of(data, folder)
     found = check_memorisation(drawn, dataset, n_samples=n_samples, impl=impl)
-    pictures = [keep_memorisation(opened, found)] if run.is_dir() else []
+    pictures = list(keep_memorisation(opened, found, drawn, dataset)) if run.is_dir() else []
     if out is not None:
         pictures.append(memorisation_figure(found, out))
     if json:

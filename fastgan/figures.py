@@ -40,7 +40,7 @@ __all__ = [
 FIGURE_2_ROWS = 4
 FIGURE_2_SAMPLES = 5  # a row; the sixth column is the nearest training image of the fifth
 FRAME = (255, 255, 0)  # "yellow (1, 1, 0)": the released show_samples_*_paper.py
-_BACKGROUND = (43, 44, 48)  # a dark mat: images that are black or white at the rim both end on it
+BACKGROUND = (43, 44, 48)  # a dark mat: images that are black or white at the rim both end on it
 _NOT_FINITE = (255, 0, 255)
 _CELL = 168  # an image is enlarged to about this many screen pixels: 84 points on a 2x screen
 _GRID_CELL = 84  # and in a grid of many samples
@@ -80,13 +80,13 @@ def sample_grid(
     ValueError
         If there are no samples, the shape does not fit the data set, or an option is below 1.
     """
-    cells = _cells(samples, dataset, scale, _GRID_CELL)
+    cells = image_cells(samples, dataset, scale, _GRID_CELL)
     if n_columns is None:
         n_columns = max(1, round(len(cells) ** 0.5))
     if n_columns < 1:
         raise ValueError(f"n_columns: expected at least 1, got {n_columns}")
     description = f"{len(cells)} samples drawn, not chosen; data set {dataset.name}"
-    return _save(_tile(cells, n_columns), path, "Samples", description)
+    return save_picture(tile(cells, n_columns), path, "Samples", description)
 
 
 def figure_2(
@@ -132,8 +132,8 @@ def figure_2(
     asked = rows[FIGURE_2_SAMPLES - 1 :: FIGURE_2_SAMPLES].contiguous()
     _, indices = ops.nearest_neighbors(asked, dataset.train, k=1, impl=impl)
     nearest = indices[:, 0]
-    cells = _cells(rows, dataset, scale)
-    found = _cells(dataset.train[nearest], dataset, scale)
+    cells = image_cells(rows, dataset, scale)
+    found = image_cells(dataset.train[nearest], dataset, scale)
     table = []
     for row in range(FIGURE_2_ROWS):
         first = row * FIGURE_2_SAMPLES
@@ -143,8 +143,8 @@ def figure_2(
         f"Five samples a row, drawn, not chosen; framed: the training image nearest to the fifth "
         f"({', '.join(str(number) for number in numbers)}); data set {dataset.name}"
     )
-    picture = _tile(table, FIGURE_2_SAMPLES + 1, framed_column=FIGURE_2_SAMPLES)
-    _save(picture, path, "Figure 2", description)
+    picture = tile(table, FIGURE_2_SAMPLES + 1, framed_column=FIGURE_2_SAMPLES)
+    save_picture(picture, path, "Figure 2", description)
     return numbers
 
 
@@ -206,8 +206,8 @@ def figure_3(
     finally:
         generator.train(was_training)
     description = f"Lines in z between {n_rows} drawn points, seed {seed}; data set {dataset.name}"
-    picture = _tile(_cells(images, dataset, scale), n_columns)
-    return _save(picture, path, "Figure 3", description)
+    picture = tile(image_cells(images, dataset, scale), n_columns)
+    return save_picture(picture, path, "Figure 3", description)
 
 
 def _draw_points(generator: nn.Module, recipe: Recipe | None, n_points: int, seed: int) -> Tensor:
@@ -239,7 +239,7 @@ def _rows(samples: Array, dataset: Dataset) -> Tensor:
     return rows.cpu()
 
 
-def _cells(
+def image_cells(
     samples: Array, dataset: Dataset, scale: int | None, size: int = _CELL
 ) -> NDArray[np.uint8]:
     """Return enlarged images, uint8 of shape (n, scale * height, scale * width, 3)."""
@@ -261,7 +261,7 @@ def _cells(
     return enlarged
 
 
-def _tile(cells: Any, n_columns: int, framed_column: int | None = None) -> NDArray[np.uint8]:
+def tile(cells: Any, n_columns: int, framed_column: int | None = None) -> NDArray[np.uint8]:
     """Lay cells out on the mat; one column may have yellow frames, and room for them."""
     height, width = cells[0].shape[:2]
     gap = max(2, round(height / 28))
@@ -278,7 +278,7 @@ def _tile(cells: Any, n_columns: int, framed_column: int | None = None) -> NDArr
         ]
         right = lefts[-1] + width + frame + gap
     canvas = np.empty((n_rows * pitch_y + gap, right, 3), dtype=np.uint8)
-    canvas[:] = _BACKGROUND
+    canvas[:] = BACKGROUND
     for number, cell in enumerate(cells):
         row, column = divmod(number, n_columns)
         top, left = gap + frame + row * pitch_y, lefts[column]
@@ -288,9 +288,10 @@ def _tile(cells: Any, n_columns: int, framed_column: int | None = None) -> NDArr
     return canvas
 
 
-def _save(
+def save_picture(
     canvas: NDArray[np.uint8], path: str | os.PathLike[str], title: str, description: str
 ) -> Path:
+    """Write a canvas, uint8 of shape (height, width, 3), as a PNG that says what it shows."""
     notes = PngImagePlugin.PngInfo()
     notes.add_text("Title", title)
     notes.add_text("Description", description)

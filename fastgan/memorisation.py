@@ -16,7 +16,7 @@ from torch import Tensor
 
 from fastgan.data import Dataset
 from fastgan.estimators import NeighborIndex
-from fastgan.memorisation_result import NEAR_LEVEL, Memorisation
+from fastgan.memorisation_result import N_PAIRS, NEAR_LEVEL, Memorisation
 from fastgan.samples import Samples
 
 # The middle in steps of a hundredth, the tails finer, so that both can be drawn.
@@ -79,17 +79,17 @@ def check_memorisation(
 
     dtype = _dtype(samples)
     index = NeighborIndex(dataset.train.to(device="cpu", dtype=dtype), impl=impl)
-    of_held_out = _nearest(index, Samples(dataset.test), n_held_out, dtype)
-    of_samples = _nearest(index, checked, n_samples, dtype)
+    sample_distances, sample_nearest = _nearest(index, checked, n_samples, dtype)
+    held_out_distances, held_out_nearest = _nearest(index, Samples(dataset.test), n_held_out, dtype)
 
-    (sample_distances, sample_nearest), (held_out_distances, held_out_nearest) = (
-        of_samples,
-        of_held_out,
-    )
     near = float(np.quantile(held_out_distances, NEAR_LEVEL))
     sample_counts, held_out_counts = (
         np.bincount(nearest, minlength=len(dataset.train))
         for nearest in (sample_nearest, held_out_nearest)
+    )
+    near_samples, near_held_out = (
+        np.argsort(distances, kind="stable")[:N_PAIRS]
+        for distances in (sample_distances, held_out_distances)
     )
     n_equal = min(n_samples, n_held_out)
     return Memorisation(
@@ -115,6 +115,10 @@ def check_memorisation(
         n_equal=n_equal,
         sample_equal_hits=expected_hits(sample_counts, n_equal),
         held_out_equal_hits=expected_hits(held_out_counts, n_equal),
+        near_samples=tuple(near_samples.tolist()),
+        near_samples_images=tuple(sample_nearest[near_samples].tolist()),
+        near_held_out=tuple(near_held_out.tolist()),
+        near_held_out_images=tuple(held_out_nearest[near_held_out].tolist()),
     )
 
 

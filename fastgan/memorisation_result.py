@@ -9,10 +9,12 @@ from dataclasses import dataclass
 from fastgan.flat_json import read_fields
 
 NEAR_LEVEL = 0.01  # "the nearest 1 % of the test images"
+N_PAIRS = 10  # nearest ones that are kept of each set, with their training images
 TABLE_QUANTILES = (0.0, 0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 1.0)  # those that tables show
 
 SMOOTH_NOTE = (
-    "A smooth sample is near to many images at once: short distances alone prove no copying."
+    "A smooth or plain sample is near to many images at once: short distances alone prove no "
+    "copying."
 )
 SHIFT_NOTE = (
     "Distance between pixels can miss a copy: a training image that is shifted by a pixel or two, "
@@ -62,6 +64,10 @@ class Memorisation:
     n_equal: int
     sample_equal_hits: float
     held_out_equal_hits: float
+    near_samples: tuple[int, ...]  # numbers of those nearest to a training image, nearest first
+    near_samples_images: tuple[int, ...]  # and of their training images
+    near_held_out: tuple[int, ...]  # the same of the held-out images
+    near_held_out_images: tuple[int, ...]
 
     def quantile_rows(
         self, levels: tuple[float, ...]
@@ -131,6 +137,13 @@ class Memorisation:
                 raise ValueError(
                     f"memorisation: {name}: expected a number for each of {n_levels} levels "
                     f"(at least one), got {n_quantiles}"
+                )
+        for name in ("near_samples", "near_held_out"):
+            n_rows, n_images = len(getattr(found, name)), len(getattr(found, f"{name}_images"))
+            if n_rows != n_images or n_rows == 0:
+                raise ValueError(
+                    f"memorisation: {name}_images: expected a number for each of {n_rows} in "
+                    f"{name} (at least one), got {n_images}"
                 )
         return found
 

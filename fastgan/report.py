@@ -35,6 +35,7 @@ FIGURE_2 = "figure_2.png"  # in the run's folder of figures
 FIGURE_3 = "figure_3.png"
 MEMORISATION = "memorisation.json"  # in the run's folder
 MEMORISATION_FIGURE = "memorisation.png"  # in the run's folder of figures
+NEAREST_PAIRS = "nearest_pairs.png"
 N_GRIDS = 4  # sample grids shown, from the first to the last
 
 _PNG = b"\x89PNG\r\n\x1a\n"
@@ -86,7 +87,7 @@ def write_report(
         _walk(run),
         _training(run, records, warnings),
         _sigma(evaluation),
-        _memorisation(memorisation),
+        _memorisation(memorisation, _png(run.figures_folder / NEAREST_PAIRS)),
         _again(run, commands, source, evaluation),
     ]
     now = datetime.datetime.now(datetime.UTC)
@@ -271,7 +272,7 @@ def _sigma(evaluation: Evaluation | None) -> str:
     )
 
 
-def _memorisation(found: Memorisation | None) -> str:
+def _memorisation(found: Memorisation | None, pairs: bytes | None) -> str:
     if found is None:
         return ""
     lead = (
@@ -294,8 +295,22 @@ def _memorisation(found: Memorisation | None) -> str:
         f'<div class="curves">{panels}</div>',
         parts.quantile_table(found),
         f'<ul class="know">{said}</ul>',
+        "" if pairs is None else _nearest_pairs(found, pairs),
         parts.note("plain", "What these distances do not show.", found.cautions()),
     )
+
+
+def _nearest_pairs(found: Memorisation, content: bytes) -> str:
+    caption = (
+        "<b>The nearest of all.</b> Above, the "
+        f"{len(found.near_samples)} samples that lie nearest to a training image, nearest first; "
+        "below, the "
+        f"{len(found.near_held_out)} test images that do. Framed "
+        '<span class="swatch"></span> the training image of each. Where the upper pairs are more '
+        "alike than the lower ones, look twice."
+    )
+    alt = "Samples and test images, each beside its framed nearest training image"
+    return parts.picture(content, alt, caption, kind="pairs")
 
 
 def _again(

@@ -23,6 +23,7 @@ from fastgan.figures import curves, figure_2, figure_3, sample_grid
 from fastgan.files import write_atomically
 from fastgan.memorisation import check_memorisation
 from fastgan.memorisation_figure import memorisation_figure
+from fastgan.memorisation_pairs import nearest_pairs
 from fastgan.memorisation_result import Memorisation
 from fastgan.recipes import Recipe
 from fastgan.report import (
@@ -30,6 +31,7 @@ from fastgan.report import (
     FIGURE_3,
     MEMORISATION,
     MEMORISATION_FIGURE,
+    NEAREST_PAIRS,
     write_report,
 )
 from fastgan.runs import Run, holds_run
@@ -176,29 +178,36 @@ def draw_figures(run: Run, dataset: Dataset, *, impl: str = "auto") -> list[Path
     """Draw a run's pictures into its folder ``figures`` and return their paths.
 
     ``samples.png``, ``figure_2.png`` (samples and nearest training images), ``figure_3.png`` (lines
-    in z), ``curves.png`` and ``memorisation.png`` (distances to the nearest training images, which
-    the run's ``memorisation.json`` holds). The samples are those of the run's evaluation: the same
-    seed.
+    in z), ``curves.png``, ``memorisation.png`` (distances to the nearest training images, which the
+    run's ``memorisation.json`` holds) and ``nearest_pairs.png``. The samples are those of the run's
+    evaluation: the same seed.
     """
     folder = run.figures_folder
     folder.mkdir(parents=True, exist_ok=True)
     samples = sample_of(run, N_MEMORISATION_SAMPLES)
-    names = ("samples.png", FIGURE_2, FIGURE_3, "curves.png", MEMORISATION_FIGURE)
+    names = ("samples.png", FIGURE_2, FIGURE_3, "curves.png")
     paths = [folder / name for name in names]
     sample_grid(samples[:N_FIGURE_SAMPLES], dataset, paths[0])
     figure_2(samples, dataset, paths[1], impl=impl)
     figure_3(run.generator, dataset, paths[2], run.recipe.seed)
     curves([*run.metrics, *run.warnings], paths[3])
     found = check_memorisation(samples, dataset, impl=impl)
-    keep_memorisation(run, found)
-    return paths
+    return [*paths, *keep_memorisation(run, found, samples, dataset)]
 
 
-def keep_memorisation(run: Run, found: Memorisation) -> Path:
-    """Write what was found into a run's folder, draw it, and return the picture's path."""
+def keep_memorisation(
+    run: Run, found: Memorisation, samples: Tensor, dataset: Dataset
+) -> tuple[Path, Path]:
+    """Write what was found of samples into a run's folder; return the paths of two pictures.
+
+    They are ``memorisation.png``, the distributions of distances, and ``nearest_pairs.png``.
+    """
     write_atomically(run.folder / MEMORISATION, found.to_json().encode())
     run.figures_folder.mkdir(parents=True, exist_ok=True)
-    return memorisation_figure(found, run.figures_folder / MEMORISATION_FIGURE)
+    return (
+        memorisation_figure(found, run.figures_folder / MEMORISATION_FIGURE),
+        nearest_pairs(found, samples, dataset, run.figures_folder / NEAREST_PAIRS),
+    )
 
 
 def report_on(run: Run, dataset: Dataset) -> Path:

@@ -194,11 +194,12 @@ def test_neighbors_finds_copies(trained: Path) -> None:
 
 
 def test_neighbors_of_a_run_leaves_a_picture_and_numbers(trained: Path) -> None:
-    picture = trained / "figures" / "memorisation.png"
     text = succeed("neighbors", trained)
-    assert f"picture: {picture}" in text
+    for name in ("memorisation.png", "nearest_pairs.png"):
+        picture = trained / "figures" / name
+        assert f"picture: {picture}" in text.replace("\n", "")
+        assert picture.read_bytes().startswith(PNG)
     assert "of 10,000 samples, 0 of 300 test images" in text
-    assert picture.read_bytes().startswith(PNG)
     stored = json.loads((trained / "memorisation.json").read_text())
     assert (stored["n_samples"], stored["n_held_out"]) == (10_000, 300)
     printed = json.loads(succeed("neighbors", trained, "-n", 50, "--seed", 3, "--json"))
@@ -212,7 +213,10 @@ def test_neighbors_of_a_run_leaves_a_picture_and_numbers(trained: Path) -> None:
 
 def test_figures_draws_and_reports(trained: Path) -> None:
     succeed("figures", trained)
-    for name in ("samples.png", "figure_2.png", "figure_3.png", "curves.png", "memorisation.png"):
+    for name in (
+        "samples.png", "figure_2.png", "figure_3.png", "curves.png", "memorisation.png",
+        "nearest_pairs.png",
+    ):  # fmt: skip
         assert (trained / "figures" / name).read_bytes().startswith(PNG)
     assert "<html" in (trained / "report.html").read_text(encoding="utf-8")
     assert (trained / "memorisation.json").is_file()

@@ -200,6 +200,8 @@ def test_json_keeps_every_bit(dataset, samples):
         ("held_out_quantiles", 1, "held_out_quantiles: expected a list of numbers, got 1"),
         ("sample_quantiles", [None], "sample_quantiles: expected float, got None"),
         ("sample_quantiles", [1.0], r"expected a number for each of \d+ levels .*, got 1"),
+        ("near_held_out", [1.5], "near_held_out: expected int, got 1.5"),
+        ("near_samples", [1], r"near_samples_images: expected a number for each of 1 .*, got 10"),
         ("near_distance", float("inf"), "near_distance: expected a finite number, got inf"),
     ):
         values = json.loads(found.to_json()) | {field: bad}
@@ -237,15 +239,14 @@ def test_what_was_found_is_said(dataset):
     assert "of each" not in alike.sentences()[3]
 
 
-def test_the_table_has_a_row_for_each_set(dataset, samples):
+def test_the_table_has_a_column_for_each_set(dataset, samples):
     found = check_memorisation(samples, dataset)
-    table = nearest_table(found)
-    assert list(table.columns[0].cells) == ["500 samples", "200 test images"]
-    assert [column.header for column in table.columns[1:]] == [
-        "least", "1%", "5%", "25%", "median", "75%", "95%", "most",
-    ]  # fmt: skip
-    medians = [row[0] for row in found.quantile_rows((0.5,))]
-    assert list(table.columns[5].cells) == [distance(median) for median in medians]
+    names, ours, held_out = nearest_table(found).columns
+    assert list(names.cells) == ["least", "1%", "5%", "25%", "median", "75%", "95%", "most"]
+    assert (ours.header, held_out.header) == ("500 samples", "200 test images")
+    rows = found.quantile_rows(TABLE_QUANTILES)
+    assert list(ours.cells) == [distance(value) for value in rows[0]]
+    assert list(held_out.cells) == [distance(value) for value in rows[1]]
 
 
 def test_numbers_for_a_reader():

@@ -20,7 +20,7 @@ from fastgan.data import Dataset
 from fastgan.evaluation import REAL_DATA_NOTE, STANDARD_ERROR_NOTE, Evaluation
 from fastgan.figures import sample_grid
 from fastgan.memorisation import check_memorisation
-from fastgan.report import FIGURE_2, FIGURE_3, MEMORISATION, write_report
+from fastgan.report import FIGURE_2, FIGURE_3, MEMORISATION, NEAREST_PAIRS, write_report
 from fastgan.runs import Run
 
 VOID = {"meta", "img", "source", "br", "link"}
@@ -135,7 +135,7 @@ def complete(run, found):
     memorised = check_memorisation(torch.cat([parts[0][:3], parts[1]]), dataset)
     (run.folder / MEMORISATION).write_text(memorised.to_json())
     run.figures_folder.mkdir()
-    for name in (FIGURE_2, FIGURE_3):
+    for name in (FIGURE_2, FIGURE_3, NEAREST_PAIRS):
         sample_grid(parts[0], dataset, run.figures_folder / name)
     for epoch in (1, 2, 3, 9, 10, 11):
         sample_grid(parts[0][:4], dataset, run.samples_folder / f"epoch-{epoch:04d}.png")
@@ -153,7 +153,7 @@ def test_the_page_is_whole_and_loads_nothing(run):
     text = page_of(run)
     page = Page(text)
     assert text.startswith("<!DOCTYPE html>")
-    assert len(page.images) == 2 + 4 + 4 + 1 + 2
+    assert len(page.images) == 2 + 4 + 4 + 1 + 3
     assert all(address.startswith("data:image/png;base64,") for address in page.addresses)
     assert "script" not in page.tags
     assert "link" not in page.tags
@@ -265,6 +265,9 @@ def test_distances_to_training_images_are_told(run):
         assert sentence in text
     for (median,) in found.quantile_rows((0.5,)):
         assert f"{median:#.3g}" in text
+    assert "the 10 samples that lie nearest to a training image" in text
+    (run.figures_folder / NEAREST_PAIRS).unlink()
+    assert "The nearest of all" not in Page(page_of(run)).text
 
 
 def test_everything_shown_is_escaped(run):
