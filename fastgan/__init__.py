@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from fastgan.manifold_metrics import PrecisionRecall as PrecisionRecall
     from fastgan.manifold_metrics import density_coverage as density_coverage
     from fastgan.manifold_metrics import precision_recall as precision_recall
+    from fastgan.memorisation import check_memorisation as check_memorisation
+    from fastgan.memorisation_result import Memorisation as Memorisation
     from fastgan.models import Discriminator as Discriminator
     from fastgan.models import Generator as Generator
     from fastgan.neighbor_index import NeighborIndex as NeighborIndex
@@ -46,12 +48,14 @@ _PUBLIC: dict[str, str | None] = {
     "Evaluation": "fastgan.evaluation",
     "Generator": "fastgan.models",
     "MaxoutLinear": "fastgan.layers",
+    "Memorisation": "fastgan.memorisation_result",
     "NeighborIndex": "fastgan.neighbor_index",
     "ParzenStream": "fastgan.parzen_stream",
     "ParzenWindow": "fastgan.estimators",
     "PrecisionRecall": "fastgan.manifold_metrics",
     "Recipe": "fastgan.recipes",
     "TwoSampleTest": "fastgan.two_sample",
+    "check_memorisation": "fastgan.memorisation",
     "density_coverage": "fastgan.manifold_metrics",
     "evaluate": "fastgan.evaluation",
     "load_dataset": "fastgan.data",

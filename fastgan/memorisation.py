@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from fastgan.data import Dataset
-from fastgan.estimators import NeighborIndex
 from fastgan.memorisation_result import N_PAIRS, NEAR_LEVEL, Memorisation
+from fastgan.neighbor_index import NeighborIndex
 from fastgan.samples import Samples
 
 # The middle in steps of a hundredth, the tails finer, so that both can be drawn.

@@ -25,7 +25,7 @@ LAYERS = [
     {"models", "steps"},
     {"runs", "curves", "estimators", "evaluation", "figures", "memorisation", "training"}
     | {"manifold_metrics", "nearest_graph", "two_sample"}
-    | {"memorisation_figure", "memorisation_pairs"},
+    | {"memorisation_figure", "memorisation_pairs", "neighbor_index"},
     {"report_parts", "report"},
     {"reproduce", "tables", "mistakes", "memorisation_table"},
     {"cli", "cli_shared"},

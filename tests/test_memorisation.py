@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fastgan import memorisation
-from fastgan.data import Dataset
+from fastgan.data import Dataset, load_dataset
 from fastgan.memorisation import (
     QUANTILES,
     check_memorisation,
@@ -271,6 +271,20 @@ def test_a_shifted_copy_is_missed_as_is_said():
     found = check_memorisation(shifted, dataset)
     assert found.sample_copies == 0
     assert found.sample_most_hit == 1  # the plain grey image, not the one that was shifted
+
+
+@pytest.mark.data
+def test_shifted_training_images_pass_for_new_ones_on_mnist(data_folder):
+    """What the caution says, on real data: by distance they look newer than test images do."""
+    mnist = load_dataset("mnist", folder=data_folder / "mnist")
+    shifted = mnist.train[:500].reshape(-1, 28, 28).roll(1, dims=2).reshape(-1, 784)
+    found = check_memorisation(shifted.contiguous(), mnist, n_held_out=500)
+    original = (shifted - mnist.train[:500]).norm(dim=1).median()
+    ours, held_out = (row[0] for row in found.quantile_rows((0.5,)))
+    assert original > held_out  # the original lies farther off than a new image's nearest one
+    assert ours > 0.95 * held_out
+    assert found.sample_copies == 0
+    assert found.nearer_probability < 0.5
 
 
 def test_what_does_not_fit_is_refused(dataset):
