@@ -142,14 +142,12 @@ class ParzenWindow(DensityMixin, BaseEstimator):
         """
         samples = validate_rows(self, X, reset=True)
         self._check_parameters(samples, validation)
+        choice = self._choose(samples, validation) if isinstance(self.sigma, str) else None
+        # set together, so that a fit that fails leaves no half of itself
         self.samples_ = samples
+        self.sigma_ = float(self.sigma) if choice is None else choice.sigma
+        self.sigma_choice_ = choice
         self._kept: dict[str, Any] = {}
-        if isinstance(self.sigma, str):
-            self.sigma_choice_: SigmaChoice | None = self._choose(validation)
-            self.sigma_ = self.sigma_choice_.sigma
-        else:
-            self.sigma_choice_ = None
-            self.sigma_ = float(self.sigma)
         return self
 
     def score_samples(self, X: ArrayLike | Tensor) -> Any:  # noqa: N803
@@ -172,7 +170,8 @@ class ParzenWindow(DensityMixin, BaseEstimator):
             Before :meth:`fit`.
         """
         check_is_fitted(self)
-        return self._values(validate_rows(self, X, reset=False), self.sigma_)
+        queries = validate_rows(self, X, reset=False)
+        return self._values(queries, self._index(queries), self.sigma_)
 
     def score(self, X: ArrayLike | Tensor, y: Any = None) -> float:  # noqa: N803
         """Return the MEAN log-likelihood of the rows in nats, as the paper reports it.
@@ -201,7 +200,8 @@ class ParzenWindow(DensityMixin, BaseEstimator):
             Before :meth:`fit`.
         """
         check_is_fitted(self)
-        return self._values(self.samples_, self.sigma_, exclude_self=True)
+        index = self._index(self.samples_)
+        return self._values(self.samples_, index, self.sigma_, exclude_self=True)
 
     def sample(self, n_samples: int = 1, random_state: Any = None) -> Any:
         """Draw rows from the fitted density: a sample chosen at random, plus Gaussian noise.
@@ -264,27 +264,29 @@ class ParzenWindow(DensityMixin, BaseEstimator):
         backends.resolve_strategy("parzen", self.strategy)
         backends.resolve_impl("parzen", self.impl, device)
 
-    def _choose(self, validation: ArrayLike | Tensor | None) -> SigmaChoice:
+    def _choose(self, samples: Array, validation: ArrayLike | Tensor | None) -> SigmaChoice:
         """Return the sigma of largest mean log-likelihood; ties take the smallest."""
         grid = sorted(float(s) for s in (DEFAULT_SIGMAS if self.sigmas is None else self.sigmas))
         if self.sigma == "leave_one_out":
-            values = self._values(self.samples_, grid, exclude_self=True)
+            values = self._values(samples, samples, grid, exclude_self=True)
         elif validation is None:
             raise ValueError("validation: expected data to choose sigma with, got None")
         else:
-            values = self._values(validate_rows(self, validation, reset=False), grid)
+            values = self._values(validate_rows(self, validation, reset=False), samples, grid)
         means = tuple(_mean(row) for row in values)
         best = means.index(max(means))
         return SigmaChoice(grid[best], tuple(grid), means, best in (0, len(grid) - 1))
 
-    def _values(self, queries: Array, sigma: Any, *, exclude_self: bool = False) -> Any:
+    def _values(
+        self, queries: Array, samples: Array, sigma: Any, *, exclude_self: bool = False
+    ) -> Any:
         """Return log p of checked rows, of their kind and on their device."""
-        if exclude_self and len(self.samples_) < 2:
+        if exclude_self and len(samples) < 2:
             raise ValueError("X: expected at least 2 samples to leave one out, got n_samples = 1")
-        dtype = max(dtype_name(queries), dtype_name(self.samples_), key=_DTYPES.index)
+        dtype = _wider(queries, samples)
         values = parzen_log_likelihood(
-            _as_kind(_as_dtype(queries, dtype), self.samples_),
-            self._index(dtype),
+            _as_kind(_as_dtype(queries, dtype), samples),
+            _as_dtype(samples, dtype),
             sigma,
             tolerance=self.tolerance,
             exclude_self=exclude_self,
@@ -293,8 +295,9 @@ class ParzenWindow(DensityMixin, BaseEstimator):
         )
         return _as_kind(values, queries)
 
-    def _index(self, dtype: str) -> Any:
-        """Return what queries of a dtype are put to: made when first asked for, never pickled."""
+    def _index(self, queries: Array) -> Any:
+        """Return what such queries are put to: made when first asked for, never pickled."""
+        dtype = _wider(queries, self.samples_)
         if dtype not in self._kept:
             self._kept[dtype] = _as_dtype(self.samples_, dtype)
         return self._kept[dtype]
@@ -309,6 +312,10 @@ class ParzenWindow(DensityMixin, BaseEstimator):
 def _mean(values: Array) -> float:
     # NumPy's order of summation depends on their number alone, torch's on its threads
     return float(np.asarray(values.cpu() if isinstance(values, Tensor) else values).mean())
+
+
+def _wider(queries: Array, samples: Array) -> str:
+    return max(dtype_name(queries), dtype_name(samples), key=_DTYPES.index)
 
 
 def _as_dtype(rows: Array, dtype: str) -> Array:

@@ -135,7 +135,7 @@ def test_sigma_is_chosen_by_leaving_one_out(rows):
 def test_equal_means_take_the_smallest_sigma(rows, monkeypatch):
     window = ParzenWindow(sigma="validate", sigmas=[0.4, 0.3, 0.2, 0.1])
     values = np.array([[1.0, 2.0], [1.0, 4.0], [3.0, 2.0], [0.0, 0.0]])
-    monkeypatch.setattr(window, "_values", lambda queries, sigma: values)
+    monkeypatch.setattr(window, "_values", lambda queries, samples, sigma: values)
     choice = window.fit(rows[:50], validation=rows[50:]).sigma_choice_
     assert choice.means == (1.5, 2.5, 2.5, 0.0)
     assert choice.sigma == 0.2
@@ -275,6 +275,14 @@ def test_fit_refuses_validation_that_it_would_not_use(rows):
         ParzenWindow(sigma=0.3).fit(rows, validation=rows)
     with pytest.raises(ValueError, match="X has 3 features, but ParzenWindow is expecting 5"):
         ParzenWindow(sigma="validate").fit(rows, validation=rows[:, :3])
+
+
+def test_a_fit_that_fails_leaves_the_window_as_it_was(rows):
+    window = ParzenWindow(sigma=0.3).fit(rows)
+    expected = window.score_samples(rows)
+    with pytest.raises(ValueError, match="validation: expected data"):
+        window.set_params(sigma="validate").fit(rows[:9])
+    assert_array_equal(window.score_samples(rows), expected)
 
 
 @pytest.mark.parametrize("method", ["score_samples", "score", "leave_one_out", "sample"])
