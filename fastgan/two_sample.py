@@ -94,8 +94,8 @@ def nearest_neighbor_two_sample_test(real: Any, fake: Any) -> TwoSampleTest:
 
     Notes
     -----
-    Both sets are copied into one. Beyond what nearest neighbours need, memory grows by 24 bytes for
-    each pair of different points that are nearest neighbours.
+    The pooled points are copied twice. Beyond that and what nearest neighbours need, memory grows
+    by about 50 bytes for each pair of nearest neighbours that are not identical.
 
     References
     ----------

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 import fastgan
 from fastgan import manifold_metrics
 from fastgan.data import load_dataset
+from fastgan.reference.count_within import count_within
 
 
 def squared_distances(x, y):
@@ -132,6 +133,24 @@ def test_scale_translation_and_order_of_whole_numbers():
     assert found(real[::-1].copy(), generator.permutation(fake), 4) == expected
     swapped = fastgan.precision_recall(fake, real, 4)
     assert (swapped.recall, swapped.precision) == expected[:2]
+
+
+def test_counting_reference_counts_the_closed_ball_on_both_sides():
+    queries = torch.tensor([[0.0], [2.0], [5.0]])
+    data = torch.tensor([[0.0], [1.0], [2.0], [2.0], [8.0]])
+    radii = torch.tensor([1.0, 0.0, 9.0], dtype=torch.float64)
+    per_query, per_row = count_within(queries, data, radii, exclude_self=False)
+    assert per_query.tolist() == [2, 2, 3]
+    assert per_row.tolist() == [1, 1, 2, 2, 1]
+    assert per_query.dtype == per_row.dtype == torch.int64
+    per_query, per_row = count_within(data, data, torch.full((5,), torch.inf), exclude_self=True)
+    assert per_query.tolist() == per_row.tolist() == [4, 4, 4, 4, 4]
+    per_query, per_row = count_within(
+        data, data, torch.full((5,), -5e-324, dtype=torch.float64), exclude_self=False
+    )
+    assert per_query.tolist() == per_row.tolist() == [0, 0, 0, 0, 0]
+    per_query, per_row = count_within(queries[:0], data, radii[:0], exclude_self=False)
+    assert (per_query.tolist(), per_row.tolist()) == ([], [0, 0, 0, 0, 0])
 
 
 def test_one_fake_is_enough_for_density_and_coverage():
