@@ -189,6 +189,7 @@ def sample(
 
 @app.command(
     epilog="Examples: `fastgan evaluate runs/mnist/seed-0`, "
+    "`fastgan evaluate runs/mnist/seed-0 --n-samples 1e7`, "
     "`fastgan evaluate --samples samples.npy --data mnist`"
 )
 def evaluate(
@@ -205,37 +206,53 @@ def evaluate(
     impl: Impl = "auto",
     threads: Threads = None,
 ) -> None:
-    """Score a run, or a file of samples, by the Parzen protocol, beside the published results."""
+    """Score a run, or a file of samples, by the Parzen protocol, beside the published results.
+
+    Above 10,000 samples they are drawn as they are needed and never held; the score at 1,000,
+    10,000, ... samples is printed too. Ctrl-C keeps what is done: the same command goes on.
+    """
     from fastgan import tables
     from fastgan.evaluation import evaluate as score
     from fastgan.files import write_atomically
+    from fastgan.progress import counting
 
     _set_up(threads, True)
     source: Any
+    checkpoint = None
     if run is not None and samples is None:
         opened, dataset = run_and_dataset(run, data, folder)
         source, seed = opened.generator, opened.recipe.seed if seed is None else seed
         n_samples = opened.recipe.n_samples if n_samples is None else n_samples
+        checkpoint = opened.folder / "evaluation.part.safetensors"
     elif samples is not None and run is None:
         if data is None:
             raise ValueError("data: expected the data set that the samples are of (--data)")
         source, dataset = read_samples(samples), dataset_of(data, folder)
     else:
         raise ValueError("evaluate: expected a run folder or --samples, one of the two")
-    found = score(
-        source,
-        dataset,
-        n_samples=n_samples,
-        sigma_variant=sigma_variant,
-        seed=seed or 0,
-        impl=impl,
-    )
+    try:
+        with counting("samples") as progress:
+            found = score(
+                source,
+                dataset,
+                n_samples=n_samples,
+                sigma_variant=sigma_variant,
+                seed=seed or 0,
+                impl=impl,
+                progress=progress,
+                checkpoint=checkpoint,
+            )
+    except KeyboardInterrupt:
+        if checkpoint is None or not checkpoint.exists():
+            raise
+        raise KeyboardInterrupt("interrupted: the same command goes on from here") from None
     if run is not None:
         write_atomically(opened.evaluation_path, found.to_json().encode())
     if json:
         typer.echo(found.to_json(), nl=False)
     else:
-        _print(tables.results(found), tables.errors(found), *found.warnings())
+        _print(tables.results(found), *tables.curve(found), tables.errors(found))
+        _print(*found.warnings())
 
 
 @app.command(

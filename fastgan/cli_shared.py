@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -21,8 +22,30 @@ Data = Annotated[
     str | None, typer.Option(help="Data set: a name, or a path; by default the recipe's own.")
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print results and warnings only.")]
+
+
+def count(text: str | int) -> int:
+    """Return how many, from ``10000``, ``10_000`` or ``1e4``."""
+    try:
+        number = float(str(text)) if not str(text).replace("_", "").isdigit() else int(text)
+    except ValueError:
+        number = math.nan
+    if not number >= 1 or not math.isfinite(number) or number != int(number):
+        raise typer.BadParameter(
+            f"expected a whole number of at least 1, such as 10000 or 1e6, got {text!r}"
+        )
+    return int(number)
+
+
 NSamples = Annotated[
-    int | None, typer.Option("--n-samples", "-n", min=1, help="Model samples; 10,000 by default.")
+    int | None,
+    typer.Option(
+        "--n-samples",
+        "-n",
+        parser=count,
+        metavar="COUNT",
+        help="Model samples, such as 10000 or 1e6; 10,000 by default.",
+    ),
 ]
 RecipeName = Annotated[str, typer.Argument(help="mnist, digits, or the path of a recipe.toml.")]
 RunFolder = Annotated[Path, typer.Argument(help="A run folder.")]

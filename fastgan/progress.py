@@ -1,20 +1,38 @@
-"""What a run shows while it trains: a bar with the time left on a terminal, else log lines."""
+"""What is shown while a run trains or is judged: a bar on a terminal, else log lines."""
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import sys
+from collections.abc import Callable, Iterator
 from types import TracebackType
 
 from rich.console import Console
 from rich.progress import (
     BarColumn,
+    MofNCompleteColumn,
     Progress,
     TextColumn,
     TimeRemainingColumn,
 )
 
 logger = logging.getLogger("fastgan")
+
+
+@contextlib.contextmanager
+def counting(what: str) -> Iterator[Callable[[int, int], None]]:
+    """Give a function of (n_done, n_total) that moves a bar on a terminal's standard error.
+
+    Where standard error is no terminal, nothing is shown.
+    """
+    if not sys.stderr.isatty():
+        yield lambda n_done, n_total: None
+        return
+    columns = (BarColumn(), MofNCompleteColumn(), TextColumn(what), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task(what, total=None)
+        yield lambda n_done, n_total: progress.update(task, completed=n_done, total=n_total)
 
 
 class Display:

@@ -14,6 +14,7 @@ from rich.table import Table
 
 import fastgan
 from fastgan import backends
+from fastgan.published import N_SAMPLES_PUBLISHED
 from fastgan.scores import Evaluation
 
 
@@ -31,13 +32,49 @@ def results(evaluation: Evaluation) -> Table:
         table.add_row(row.model, str(score), row.source)
     if evaluation.references:
         table.add_section()
-    both = f"{evaluation.mean:.1f} ± {evaluation.standard_error:.1f}"
-    source = (
-        f"this model; sigma {evaluation.sigma:.4g}, {evaluation.n_samples:,} samples, "
-        f"{evaluation.n_test:,} test images"
-    )
-    table.add_row("[bold]fastgan[/]", f"[bold]{both}[/]", source)
+    rows = [(evaluation.sigma, evaluation.n_samples, evaluation.mean, evaluation.standard_error)]
+    if evaluation.protocol_sigma is not None:  # as published, before the score of many samples
+        at = evaluation.curve_n_samples.index(N_SAMPLES_PUBLISHED)
+        mean, error = evaluation.curve_means[at], evaluation.curve_standard_errors[at]
+        rows.insert(0, (evaluation.protocol_sigma, N_SAMPLES_PUBLISHED, mean, error))
+    for sigma, n_samples, mean, error in rows:
+        source = (
+            f"this model; sigma {sigma:.4g}, {n_samples:,} samples, "
+            f"{evaluation.n_test:,} test images"
+        )
+        table.add_row("[bold]fastgan[/]", f"[bold]{mean:.1f} ± {error:.1f}[/]", source)
     return table
+
+
+def curve(evaluation: Evaluation) -> list[Table | str]:
+    """Show the score at 1,000, 10,000, ... samples; nothing where there are 10,000 or fewer."""
+    if evaluation.protocol_sigma is None:
+        return []
+    table = Table(title="The score as samples are added, nats", title_justify="left")
+    for name in ("samples", "mean ± standard error", "sigma"):
+        table.add_column(name, justify="right")
+    for n_samples, mean, error in zip(
+        evaluation.curve_n_samples,
+        evaluation.curve_means,
+        evaluation.curve_standard_errors,
+        strict=True,
+    ):
+        table.add_row(
+            f"{n_samples:,}", f"{mean:.2f} ± {error:.2f}", f"{evaluation.protocol_sigma:.4g}"
+        )
+    if evaluation.sigma != evaluation.protocol_sigma:
+        table.add_section()
+        both = f"{evaluation.mean:.2f} ± {evaluation.standard_error:.2f}"
+        table.add_row(f"{evaluation.n_samples:,}", both, f"{evaluation.sigma:.4g}")
+    chosen = (
+        f"Sigma {evaluation.protocol_sigma:.4g} is chosen on {evaluation.n_validation:,} "
+        f"validation images at {N_SAMPLES_PUBLISHED:,} samples, as published; "
+    )
+    if evaluation.sigma == evaluation.protocol_sigma:
+        chosen += f"chosen again at {evaluation.n_samples:,}, it is the same."
+    else:
+        chosen += f"chosen again at {evaluation.n_samples:,}, it is {evaluation.sigma:.4g}."
+    return [table, f"{chosen} Evaluated in {duration(evaluation.seconds)}."]
 
 
 def errors(evaluation: Evaluation) -> str:
@@ -48,7 +85,10 @@ def errors(evaluation: Evaluation) -> str:
             f", ± {evaluation.sample_standard_error:.2f} over model samples "
             f"(jackknife, {evaluation.n_blocks} blocks)"
         )
-    return f"{text}; validation {evaluation.validation_log_likelihood:.2f} nats."
+    text += f"; validation {evaluation.validation_log_likelihood:.2f} nats"
+    if evaluation.dropped_nats > 0:
+        text += f"; at most {evaluation.dropped_nats:.1g} nats too low for samples left out"
+    return f"{text}."
 
 
 def environment(data: Sequence[tuple[str, str]], cache: Path) -> Table:

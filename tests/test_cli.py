@@ -18,7 +18,7 @@ from typer.testing import CliRunner
 
 import fastgan
 import fastgan.runs
-from fastgan import cli, mistakes, recipes
+from fastgan import cli, cli_shared, mistakes, recipes
 from fastgan.data import load_dataset
 
 COMMANDS = ("info", "train", "sample", "evaluate", "neighbors", "figures", "reproduce")
@@ -167,6 +167,60 @@ def test_evaluate_of_a_run_and_of_its_samples_agree(trained: Path) -> None:
     )
     assert found["n_samples"] == stored["n_samples"] == 80
     assert found["mean"] == stored["mean"]
+
+
+@pytest.mark.parametrize("text", ["12_345", "12345", "1.2345e4", "12345.0", 12_345])
+def test_counts_may_be_written_in_several_ways(text: str | int) -> None:
+    assert cli_shared.count(text) == 12_345
+
+
+def test_evaluate_of_many_samples_shows_a_curve(trained: Path) -> None:
+    shown = succeed("evaluate", trained, "-n", "1.2345e4")
+    found = json.loads((trained / "evaluation.json").read_text())
+    assert found["n_samples"] == 12_345
+    assert found["curve_n_samples"] == [1_000, 10_000, 12_345]
+    for count, mean in zip(found["curve_n_samples"], found["curve_means"], strict=True):
+        assert re.search(rf"{count:,} │ +{mean:.2f} ±", shown)
+    assert f"Sigma {found['protocol_sigma']:.4g} is chosen on 300 validation images" in shown
+    assert "chosen again at 12,345, it is" in shown
+    published = json.loads(succeed("evaluate", trained, "-n", "1e4", "--json"))
+    assert published["mean"] == found["curve_means"][1]
+
+
+def test_evaluate_goes_on_where_it_was_interrupted(
+    trained: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from fastgan import models, samples
+
+    expected = json.loads(succeed("evaluate", trained, "-n", 12_345, "--json"))
+    draw, seen, interruptions = models.sample_from, [], [9_000]
+
+    def interrupted(*arguments: object, first_row: int, **options: object) -> object:
+        seen.append(first_row)
+        if first_row >= 9_000 and interruptions:
+            interruptions.clear()
+            raise KeyboardInterrupt
+        return draw(*arguments, first_row=first_row, **options)
+
+    monkeypatch.setattr(models, "sample_from", interrupted)
+    monkeypatch.setattr(samples, "DRAWN_AT_ONCE", 200)
+    first = invoke("evaluate", trained, "-n", 12_345)
+    assert first.exit_code == 130
+    assert "interrupted: the same command goes on from here" in first.stderr
+    part = trained / "evaluation.part.safetensors"
+    assert part.exists()
+    seen.clear()
+    found = json.loads(succeed("evaluate", trained, "-n", 12_345, "--json"))
+    assert not part.exists()
+    assert next(row for row in seen if row > 0) >= 8_000
+    assert {**found, "seconds": 0} == {**expected, "seconds": 0}
+
+
+@pytest.mark.parametrize("text", ["0", "-3", "1.5", "1e-3", "many", "nan", "1e999"])
+def test_counts_that_are_none(trained: Path, text: str) -> None:
+    line = mistake("evaluate", trained, "-n", text)
+    assert "expected a whole number of at least 1, such as 10000 or 1e6" in line
+    assert f"got '{text}'" in line
 
 
 def test_evaluate_shows_the_papers_rows(monkeypatch: pytest.MonkeyPatch) -> None:
