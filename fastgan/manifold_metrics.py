@@ -167,9 +167,17 @@ def _count_in_balls(centres: Tensor, points: Tensor, k: int, closed: bool) -> tu
     """Return how many points each ball holds, and how many balls hold each point."""
     squared_distances, _ = nearest_neighbors(centres, centres, k, exclude_self=True)
     squared_radii = squared_distances[:, k - 1].contiguous()
-    if not closed:  # below r is at most the next number below it; below 0 is nothing
-        squared_radii = squared_radii.nextafter(squared_radii.new_full((), -torch.inf))
-    return count_within(centres, points, squared_radii, exclude_self=False)
+    if closed:
+        return count_within(centres, points, squared_radii, exclude_self=False)
+    # Below r is at most the next number below it; nothing is below 0.
+    wide = torch.nonzero(squared_radii > 0)[:, 0]
+    if len(wide) < len(centres):
+        centres, squared_radii = centres[wide], squared_radii[wide]
+    next_below = squared_radii.nextafter(torch.zeros_like(squared_radii))
+    of_wide, balls_of_point = count_within(centres, points, next_below, exclude_self=False)
+    points_of_ball = of_wide.new_zeros(len(squared_distances))
+    points_of_ball[wide] = of_wide
+    return points_of_ball, balls_of_point
 
 
 def _share(flags: Tensor) -> float:

@@ -188,10 +188,12 @@ def test_order_of_rows_and_swap_of_sets():
 
 def test_distances_that_underflow_leave_every_share_defined():
     # Squares of 1e-170 are 0 in float64: three points at distance 0 that are not the same
-    real = np.array([[0.0], [1e-170], [2e-170], [1.0]])
-    found = fastgan.nearest_neighbor_two_sample_test(real, real[:3] + 5)
-    assert (found.accuracy_real, found.accuracy_fake) == (1, 1)
-    assert found.standard_error > 0
+    real = np.array([[0.0], [1e-170], [9.0], [9.5]])
+    fake = np.array([[2e-170], [5.0], [5.25]])
+    found = fastgan.nearest_neighbor_two_sample_test(real, fake)
+    assert found.accuracy_real == (1 / 2 + 1 / 2 + 1 + 1) / 4
+    assert found.accuracy_fake == 2 / 3
+    assert_as_enumerated(real, fake)
 
 
 def test_torch_and_threads_give_the_same_bits(n_threads):
