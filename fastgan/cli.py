@@ -230,22 +230,17 @@ def evaluate(
         source, dataset = read_samples(samples), dataset_of(data, folder)
     else:
         raise ValueError("evaluate: expected a run folder or --samples, one of the two")
-    try:
-        with counting("samples") as progress:
-            found = score(
-                source,
-                dataset,
-                n_samples=n_samples,
-                sigma_variant=sigma_variant,
-                seed=seed or 0,
-                impl=impl,
-                progress=progress,
-                checkpoint=checkpoint,
-            )
-    except KeyboardInterrupt:
-        if checkpoint is None or not checkpoint.exists():
-            raise
-        raise KeyboardInterrupt("interrupted: the same command goes on from here") from None
+    with counting("samples") as progress:
+        found = score(
+            source,
+            dataset,
+            n_samples=n_samples,
+            sigma_variant=sigma_variant,
+            seed=seed or 0,
+            impl=impl,
+            progress=progress,
+            checkpoint=checkpoint,
+        )
     if run is not None:
         write_atomically(opened.evaluation_path, found.to_json().encode())
     if json:

@@ -194,9 +194,14 @@ class _Pass:
                 if time.monotonic() - last_saved > SAVE_SECONDS:
                     self._save(stream)
                     last_saved = time.monotonic()
-        except BaseException:
-            if stream.n_samples:
+        except BaseException as error:
+            if stream.n_samples and self._checkpoint is not None:
                 self._save(stream)
+                if isinstance(error, KeyboardInterrupt):
+                    raise KeyboardInterrupt(
+                        f"interrupted after {stream.n_samples:,} of {samples.n_samples:,} samples, "
+                        "which are kept: the same evaluation goes on from there"
+                    ) from None
             raise
         if self._checkpoint is not None:
             self._checkpoint.unlink(missing_ok=True)
