@@ -261,7 +261,7 @@ class ParzenWindow(DensityMixin, BaseEstimator):
             raise ValueError(
                 f"tolerance: expected a number of nats of at least 0, got {self.tolerance}"
             )
-        backends.resolve_strategy("parzen", self.strategy)
+        backends.check_strategy(self.strategy)
         backends.resolve_impl("parzen", self.impl, device)
 
     def _choose(self, samples: Array, validation: ArrayLike | Tensor | None) -> SigmaChoice:

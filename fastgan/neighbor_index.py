@@ -53,7 +53,7 @@ class NeighborIndex:
 
     def __init__(self, data: Array, *, strategy: str = "auto", impl: str = "auto") -> None:
         rows = _checked(data)
-        backends.resolve_strategy("neighbors", strategy)
+        backends.check_strategy(strategy)
         backends.resolve_impl("neighbors", impl, rows.device)
         self.data: Array = rows if isinstance(data, Tensor) else np.ascontiguousarray(data)
         self.strategy = strategy

@@ -285,6 +285,16 @@ def test_a_fit_that_fails_leaves_the_window_as_it_was(rows):
     assert_array_equal(window.score_samples(rows), expected)
 
 
+@pytest.mark.parametrize(
+    ("option", "wrong"), [("tolerance", -1.0), ("strategy", "quick"), ("impl", "fast")]
+)
+def test_options_reach_the_sum(rows, option, wrong):
+    window = ParzenWindow().fit(rows).set_params(**{option: wrong})
+    for question in (lambda: window.score_samples(rows), window.leave_one_out):
+        with pytest.raises(ValueError, match=f"{option}: "):
+            question()
+
+
 @pytest.mark.parametrize("method", ["score_samples", "score", "leave_one_out", "sample"])
 def test_questions_need_a_fit(rows, method):
     arguments = (rows,) if method.startswith("score") else ()

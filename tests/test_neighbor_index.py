@@ -141,3 +141,13 @@ def test_queries_are_refused(rows):
         index.query(rows[:, :3])
     squared, numbers = index.query(rows[:0], 2)
     assert squared.shape == numbers.shape == (0, 2)
+
+
+@pytest.mark.parametrize(
+    ("option", "wrong"), [("strategy", "quick"), ("impl", "fast"), ("impl", "triton")]
+)
+def test_options_reach_the_search(rows, option, wrong):
+    index = NeighborIndex(rows)
+    setattr(index, option, wrong)
+    with pytest.raises(ValueError, match=f"{option}: "):
+        index.query(rows)
