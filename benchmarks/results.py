@@ -21,7 +21,7 @@ class Row:
 
     A contender that failed or was left out has a ``note`` and no numbers. ``build_seconds`` is what
     of ``seconds`` goes into making an index, measured by itself. Where ``measured_on`` is set, the
-    contender ran once, on that part of the queries, and ``seconds`` is what all would take.
+    contender was timed once, on those queries, and ``seconds`` is what all would take.
     """
 
     operation: str
@@ -54,8 +54,8 @@ def markdown(rows: Iterable[Row]) -> str:
         lines.append("; ".join(f"{key} {value}" for key, value in rows[-1].machine.items()) + ".")
         lines.append(
             "Times and ratios are medians over interleaved rounds; in brackets the quantiles .1 "
-            'and .9. "once" marks a contender more than 20 times slower than fastgan, measured on '
-            "a part of the queries."
+            'and .9. "once" marks a contender more than 20 times slower than fastgan: it was timed '
+            "in one call, on the queries that the remark names."
         )
     return "\n".join(lines) + "\n"
 

@@ -1,0 +1,120 @@
+"""What is compared with, and on: the float64 references, the peers, the points."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import math
+from fractions import Fraction
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pytest
+import torch
+
+import fastgan
+
+Points = tuple[torch.Tensor, torch.Tensor]
+
+
+@pytest.mark.parametrize("k", [1, 2, 5, 40])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.uint8])
+def test_reference_neighbors_are_exact(
+    harness: ModuleType,
+    k: int,
+    dtype: torch.dtype,
+    tied_points: Points,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    reference = importlib.import_module("benchmarks.reference")
+    monkeypatch.setattr(reference, "QUERIES", 4)
+    monkeypatch.setattr(reference, "ROWS", 7)
+    queries, data = tied_points
+    if dtype == torch.uint8:
+        queries, data = ((part * 255).to(torch.uint8) for part in (queries, data))
+    found, places = reference.nearest(queries, data, k)
+    for i, query in enumerate(queries.tolist()):
+        exact = [
+            sum(((Fraction(a) - Fraction(b)) ** 2 for a, b in zip(query, row, strict=True)))
+            for row in data.tolist()
+        ]
+        right = sorted(range(len(data)), key=lambda j, exact=exact: (exact[j], j))[:k]
+        assert places[i].tolist() == right
+        assert found[i].tolist() == pytest.approx([float(exact[j]) for j in right], rel=1e-14)
+
+
+def test_reference_neighbors_tell_apart_what_the_product_cannot(harness: ModuleType) -> None:
+    reference = importlib.import_module("benchmarks.reference")
+    # |x|^2 is 1e12: the float64 product is right to about 1e-3, and the distances are below 1e-5.
+    query = torch.tensor([[1e6, 0.0]], dtype=torch.float64)
+    data = query + torch.tensor([[0.0, 3e-3], [0.0, 1e-3], [0.0, 2e-3]], dtype=torch.float64)
+    found, places = reference.nearest(query, data, 2)
+    assert places.tolist() == [[1, 2]]
+    assert found.tolist() == [pytest.approx([1e-6, 4e-6])]
+
+
+def test_reference_parzen_is_the_formula(
+    harness: ModuleType, tied_points: Points, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reference = importlib.import_module("benchmarks.reference")
+    monkeypatch.setattr(reference, "QUERIES", 4)
+    monkeypatch.setattr(reference, "ROWS", 7)
+    queries, samples = tied_points
+    found = reference.parzen(queries, samples, [0.1, 1.0])
+    for i, sigma in enumerate((0.1, 1.0)):
+        for query, value in zip(queries.double(), found[i], strict=True):
+            window = torch.distributions.Normal(query, sigma)
+            log_densities = window.log_prob(samples.double()).sum(dim=1)
+            right = torch.logsumexp(log_densities, dim=0) - math.log(len(samples))
+            assert float(value) == pytest.approx(float(right), rel=1e-12)
+
+
+def test_tiles_of_the_peers_do_not_change_their_answers(
+    harness: ModuleType, tied_points: Points, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    peers = importlib.import_module("benchmarks.peers")
+    reference = importlib.import_module("benchmarks.reference")
+    queries, data = (part.double() for part in tied_points)
+    monkeypatch.setattr(peers, "QUERIES", 4)
+    monkeypatch.setattr(peers, "SAMPLES", 7)
+    right = reference.parzen(queries, data, [0.5])[0]
+    for chunk in (peers.log_sums_by_product, peers.log_sums_by_cdist):
+        found = peers.parzen(chunk, queries, data, 0.5)
+        torch.testing.assert_close(found, right, rtol=1e-10, atol=1e-10)
+    distances, _ = reference.nearest(queries, data, 3)
+    for chunk in (peers.nearest_by_product, peers.nearest_by_cdist):
+        found, _ = peers.nearest(chunk, queries, data, 3)
+        torch.testing.assert_close(found.double(), distances, rtol=1e-5, atol=1e-5)
+
+
+def test_samples_of_a_file_are_checked(harness: ModuleType, tmp_path: Path) -> None:
+    points = importlib.import_module("benchmarks.points")
+    digits = fastgan.load_dataset("digits")
+    file = tmp_path / "samples.npy"
+    rows = np.random.default_rng(0).random((30, digits.n_features), dtype=np.float32)
+    np.save(file, rows)
+    assert torch.equal(points.samples(digits, 20, file), torch.from_numpy(rows[:20]))
+    with pytest.raises(points.TooFewError, match=r"^31 samples are needed, the file holds 30$"):
+        points.samples(digits, 31, file)
+    np.save(file, rows.astype(np.float64))
+    with pytest.raises(ValueError, match=r"expected float32 numbers of shape \(n, 64\)"):
+        points.samples(digits, 20, file)
+
+
+def test_samples_without_a_file_are_noisy_images_whatever_their_number(
+    harness: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    points = importlib.import_module("benchmarks.points")
+    digits = fastgan.load_dataset("digits")
+    monkeypatch.setattr(points, "NOISE_ROWS", 500)
+    n_train = len(digits.train)
+    drawn = points.samples(digits, n_train + 300, None)
+    again = digits.train[torch.arange(len(drawn)) % n_train]
+    assert (drawn - again).abs().max() < 0.7
+    # the same image again has other noise
+    assert not torch.equal(drawn[:300], drawn[n_train:])
+    assert len(torch.unique(drawn, dim=0)) == len(drawn)
+    assert torch.equal(points.samples(digits, 40, None), drawn[:40])
+    assert drawn.min() == 0.0
+    assert drawn.max() == 1.0
