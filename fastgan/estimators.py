@@ -261,8 +261,8 @@ class ParzenWindow(DensityMixin, BaseEstimator):
             raise ValueError(
                 f"tolerance: expected a number of nats of at least 0, got {self.tolerance}"
             )
-        backends.check_strategy(self.strategy)
-        backends.resolve_impl("parzen", self.impl, device)
+        impl = backends.resolve_impl("parzen", self.impl, device)
+        backends.check_strategy(self.strategy, impl=impl)
 
     def _choose(self, samples: Array, validation: ArrayLike | Tensor | None) -> SigmaChoice:
         """Return the sigma of largest mean log-likelihood; ties take the smallest."""

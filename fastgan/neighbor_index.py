@@ -53,8 +53,8 @@ class NeighborIndex:
 
     def __init__(self, data: Array, *, strategy: str = "auto", impl: str = "auto") -> None:
         rows = _checked(data)
-        backends.check_strategy(strategy)
-        backends.resolve_impl("neighbors", impl, rows.device)
+        resolved = backends.resolve_impl("neighbors", impl, rows.device)
+        backends.check_strategy(strategy, impl=resolved)
         self.data: Array = rows if isinstance(data, Tensor) else np.ascontiguousarray(data)
         self.strategy = strategy
         self.impl = impl

@@ -262,6 +262,7 @@ def test_draws_follow_random_state_and_dtype(rows):
         ({"tolerance": -1.0}, ValueError, r"tolerance: .* at least 0, got -1\.0"),
         ({"tolerance": "small"}, TypeError, "tolerance: expected a number, got 'small'"),
         ({"strategy": "quick"}, ValueError, "strategy: expected one of .* got 'quick'"),
+        ({"strategy": "pruned", "impl": "reference"}, ValueError, "strategy: 'pruned' needs"),
         ({"impl": "fast"}, ValueError, "impl: expected one of .* got 'fast'"),
     ],
 )

@@ -120,6 +120,12 @@ def test_length_and_words(rows):
         (np.full((1, 1), math.inf), {}, ValueError, "data: expected finite numbers, got inf"),
         (torch.ones(2, 2, requires_grad=True), {}, ValueError, "data: .* without gradient"),
         (np.zeros((2, 2)), {"strategy": "quick"}, ValueError, "strategy: .* got 'quick'"),
+        (
+            np.zeros((2, 2)),
+            {"strategy": "pruned", "impl": "reference"},
+            ValueError,
+            "strategy: 'pruned' needs impl 'native', but 'reference' runs here",
+        ),
         (np.zeros((2, 2)), {"impl": "fast"}, ValueError, "impl: .* got 'fast'"),
         (np.zeros((2, 2)), {"impl": "triton"}, ValueError, "impl: .* Triton"),
     ],
