@@ -94,6 +94,26 @@ def test_a_row_does_not_depend_on_its_company(data):
     assert_array_equal(window.score_samples(rows[chosen]), whole[chosen])
 
 
+@pytest.mark.parametrize("strategy", ["auto", "pruned", "dense"])
+def test_engines_give_the_formula_and_rows_keep_their_bits(strategy):
+    random = np.random.default_rng(1)
+    centres = random.random((20, 100))
+    noise = 0.05 * random.standard_normal((4_500, 100))
+    samples = (centres[random.integers(0, 20, 4_500)] + noise).astype(np.float32)
+    queries = (centres + noise[:20]).astype(np.float32)
+    window = ParzenWindow(sigma=0.1, strategy=strategy).fit(samples)
+    found = window.score_samples(queries)
+    assert_allclose(found, log_densities(queries, samples, 0.1), atol=PARZEN_NATS)
+    chosen = random.integers(0, 20, 300)
+    assert_array_equal(window.score_samples(queries[chosen]), found[chosen])
+    for row in range(3):
+        assert_array_equal(window.score_samples(queries[row : row + 1]), found[row : row + 1])
+    alone = window.leave_one_out()[:5]
+    for row in range(5):
+        expected = log_densities(samples[row : row + 1], np.delete(samples, row, 0), 0.1)
+        assert_allclose(alone[row : row + 1], expected, atol=PARZEN_NATS)
+
+
 def test_leave_one_out_is_the_window_on_the_others(rows):
     found = ParzenWindow(sigma=0.3).fit(rows).leave_one_out()
     for row in range(len(rows)):

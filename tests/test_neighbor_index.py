@@ -50,6 +50,23 @@ def test_a_query_does_not_depend_on_its_company(data):
     assert_array_equal(numbers, np.argsort(exact, axis=1, kind="stable")[:, :k])
 
 
+@pytest.mark.parametrize("exclude_self", [False, True])
+def test_engines_agree_to_the_bit(exclude_self):
+    random = np.random.default_rng(1)
+    centres = random.random((20, 100)).astype(np.float32)
+    # whole groups of equal rows: ties take the smaller index with either engine
+    data = np.repeat(centres[random.integers(0, 20, 1_500)], 3, axis=0)
+    data[::3] += 0.05 * random.standard_normal((1_500, 100)).astype(np.float32)
+    queries = data if exclude_self else data[::7] + np.float32(0.01)
+    answers = [
+        NeighborIndex(data, strategy=strategy).query(queries, 4, exclude_self=exclude_self)
+        for strategy in ("dense", "pruned", "auto")
+    ]
+    for squared, numbers in answers[1:]:
+        assert_array_equal(squared, answers[0][0])
+        assert_array_equal(numbers, answers[0][1])
+
+
 @pytest.mark.parametrize("kind", [np.asarray, torch.tensor])
 def test_neighbors_of_the_data_themselves(rows, kind):
     index = NeighborIndex(kind(rows))
