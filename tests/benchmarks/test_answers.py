@@ -5,12 +5,14 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import math
+import sys
 from fractions import Fraction
 from pathlib import Path
 from types import ModuleType
 
 import numpy as np
 import pytest
+import threadpoolctl
 import torch
 
 import fastgan
@@ -118,3 +120,24 @@ def test_samples_without_a_file_are_noisy_images_whatever_their_number(
     assert torch.equal(points.samples(digits, 40, None), drawn[:40])
     assert drawn.min() == 0.0
     assert drawn.max() == 1.0
+
+
+def test_a_peer_that_is_missing_says_how_to_install_it(
+    harness: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    peers = importlib.import_module("benchmarks.peers")
+    monkeypatch.setitem(sys.modules, "faiss", None)
+    with pytest.raises(harness.NotInstalledError, match=r"^pip install faiss-cpu$"):
+        peers.faiss_index(torch.zeros(2, 2))
+
+
+def test_machine_says_which_product_each_package_runs(harness: ModuleType) -> None:
+    machine = importlib.import_module("benchmarks.machine")
+    loaded = [one for one in threadpoolctl.threadpool_info() if one["user_api"] == "blas"]
+    words = list(machine.products().values())
+    for library in loaded:
+        assert any(
+            str(library["version"]) in word and f"{library['num_threads']} threads" in word
+            for word in words
+        )
+    assert "torch's BLAS" in machine.machine()
