@@ -22,8 +22,8 @@ from benchmarks.results import Row
 # One of a few queries says little of many: an index built for one, a product of one row.
 LEAST_PART = 20
 SLOW = 20.0  # a peer this many times slower than fastgan runs once
-# From a part of the queries that is believed at this many times only: scikit-learn's neighbours took
-# 1.4 times as long for each of a hundred queries as for each of a thousand.
+# From a part of the queries that is believed at this many times only: scikit-learn's neighbours
+# took 1.4 times as long for each of a hundred queries as for each of a thousand.
 SURELY_SLOW = 60.0
 LEAST_ROUNDS = 3
 LONG_CALL_SECONDS = 60.0  # a call this long is not repeated to warm it up
