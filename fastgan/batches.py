@@ -57,19 +57,21 @@ def one_row_like(value: Any) -> Any:
 
 
 class RowBuffer:
-    """Rows that wait until there are enough of them; memory grows with what is in use.
+    """Rows that gather in one piece of memory, which grows with what is in use.
 
     Parameters
     ----------
-    like : Tensor of shape (any, n_features)
-        Says how many columns a row has, its dtype and its device.
-    n_most : int
-        How many rows it takes.
+    like : Tensor of shape (any, ...)
+        Says of what shape a row is, its dtype and its device.
+    n_most : int, optional
+        How many rows it takes; as many as come if left out.
+    n_expected : int
+        Room for so many is set aside at once.
     """
 
-    def __init__(self, like: Tensor, n_most: int) -> None:
+    def __init__(self, like: Tensor, n_most: int | None = None, n_expected: int = 0) -> None:
         self._n_most = n_most
-        self._memory = like.new_empty((0, like.shape[1]))
+        self._memory = like.new_empty((n_expected, *like.shape[1:]))
         self._n_rows = 0
 
     def __len__(self) -> int:
@@ -77,15 +79,19 @@ class RowBuffer:
 
     @property
     def rows(self) -> Tensor:
-        """What is in it, of shape (len(self), n_features); valid until it is cleared."""
+        """What is in it, of shape (len(self), ...); valid until rows are forgotten."""
         return self._memory[: self._n_rows]
 
     def fill(self, rows: Tensor) -> Tensor:
         """Take as many rows as there is room for, and return the others."""
-        n_rows = min(self._n_most, self._n_rows + len(rows))
+        n_rows = self._n_rows + len(rows)
+        if self._n_most is not None:
+            n_rows = min(n_rows, self._n_most)
         if n_rows > len(self._memory):
-            n_reserved = min(self._n_most, max(n_rows, 2 * len(self._memory)))
-            larger = self._memory.new_empty((n_reserved, self._memory.shape[1]))
+            n_reserved = max(n_rows, 2 * len(self._memory))
+            if self._n_most is not None:
+                n_reserved = min(n_reserved, self._n_most)
+            larger = self._memory.new_empty((n_reserved, *self._memory.shape[1:]))
             larger[: self._n_rows] = self.rows
             self._memory = larger
         n_new = n_rows - self._n_rows
@@ -93,6 +99,6 @@ class RowBuffer:
         self._n_rows = n_rows
         return rows[n_new:]
 
-    def clear(self) -> None:
-        """Forget the rows; the memory stays."""
-        self._n_rows = 0
+    def keep(self, n_rows: int) -> None:
+        """Forget all but the first rows; the memory stays."""
+        self._n_rows = min(n_rows, self._n_rows)

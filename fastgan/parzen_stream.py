@@ -18,6 +18,8 @@ from fastgan.ops.parzen import BLOCK_SIZE, check_sigmas
 from fastgan.ops.parzen_sums import ParzenSums, merge_blocks
 from fastgan.parzen_stream_files import read_stream, write_stream
 
+_N_BLOCKS_AT_ONCE = 1_000  # room that is set aside for, where so many samples are foretold
+
 
 class ParzenStream:
     """Log-likelihoods of some queries under a Gaussian Parzen window on a stream of samples.
@@ -109,16 +111,18 @@ class ParzenStream:
         self.block_size = int(block_size)
         self.each_block = bool(each_block)
         self.exclude_self = bool(exclude_self)
-        self._engine_options: dict[str, Any] = {
-            "tolerance": float(tolerance),
-            "strategy": strategy,
-            "impl": impl,
-        }
+        self._engine_options: dict[str, Any] = {"strategy": strategy, "impl": impl}
+        self._engine_options["tolerance"] = float(tolerance)
         self._sums = self._fresh_sums(self.expected_n_samples)
         self._engine: str | None = None
         self.note = ""
-        self._blocks: list[Tensor] = []  # of each whole block: log sums (n_sigmas, n_queries)
-        self._dropped: list[Tensor] = []  # and the log of what was left out
+        # Of each whole block, (n_sigmas, n_queries): log sums, the log of what was left out. In one
+        # piece each: small pieces that stay would break up the memory that blocks come and go in.
+        shape = (0, len(self._sigmas), len(self._queries))
+        none = self._queries.new_empty(shape, dtype=torch.float64)
+        n_blocks = min(_N_BLOCKS_AT_ONCE, -(-(n_samples or 0) // self.block_size))
+        self._log_sums = RowBuffer(none, n_expected=n_blocks)
+        self._log_dropped = RowBuffer(none, n_expected=n_blocks)
         self._kept: dict[int, tuple[Tensor, Tensor]] = {}  # count -> both, of all until there
         self._buffer = RowBuffer(self._queries, self.block_size)
         self._rest: tuple[Tensor, Tensor] | None = None  # of the buffered rows
@@ -126,7 +130,11 @@ class ParzenStream:
     @property
     def n_samples(self) -> int:
         """Samples taken so far: where an interrupted stream goes on."""
-        return len(self._blocks) * self.block_size + len(self._buffer)
+        return self._n_blocks * self.block_size + len(self._buffer)
+
+    @property
+    def _n_blocks(self) -> int:
+        return len(self._log_dropped)  # which comes last
 
     @property
     def strategy(self) -> str | None:
@@ -169,7 +177,7 @@ class ParzenStream:
         while True:
             if len(self._buffer) == self.block_size:
                 self._add_block(self._buffer.rows)  # an interruption leaves the rows where they are
-                self._buffer.clear()
+                self._buffer.keep(0)
             elif len(rows) == 0:
                 break
             elif len(self._buffer) == 0 and len(rows) >= self.block_size:
@@ -191,11 +199,8 @@ class ParzenStream:
         float64 array or tensor of shape (n_queries,), or (n_sigmas, n_queries) for a grid
             Of the queries' kind.
 
-        Raises
-        ------
-        ValueError
-            If there is no sample yet (with ``exclude_self``: not as many as queries), or the count
-            is not one of ``counts`` or not reached.
+        Raises ValueError if there is no sample yet (with ``exclude_self``: not as many as queries),
+        or the count is not one of ``counts`` or not reached.
         """
         n = self._checked_count(n_samples)
         log_sums, _ = self._until(n)
@@ -209,7 +214,7 @@ class ParzenStream:
     def bound(self, n_samples: int | None = None) -> Any:
         """Return, for each value of :meth:`log_likelihood`, the most nats it can be too low.
 
-        This is for samples left out, rounding apart. Arguments, shape and errors are the same.
+        For samples left out, rounding apart. Arguments, shape and errors are the same.
         """
         log_sums, log_dropped = self._until(self._checked_count(n_samples))
         return self._answer(torch.log1p(torch.exp(log_dropped - log_sums)))
@@ -236,29 +241,24 @@ class ParzenStream:
             Samples in each block.
         """
         self._checked_count(None)
-        blocks, sizes = list(self._blocks), [self.block_size] * len(self._blocks)
+        parts, sizes = [self._log_sums.rows], [self.block_size] * self._n_blocks
         if len(self._buffer):
-            blocks.append(self._sums_of_rest()[0])
+            parts.append(self._sums_of_rest()[0][None])
             sizes.append(len(self._buffer))
-        log_sums, counted = torch.stack(blocks), torch.tensor(sizes, dtype=torch.int64)
+        log_sums, counted = torch.cat(parts), torch.tensor(sizes, dtype=torch.int64)
         return (log_sums.numpy(), counted.numpy()) if self._is_numpy else (log_sums, counted)
 
     def save(self, path: str | os.PathLike[str]) -> Path:
-        """Write all of the stream to a safetensors file, which appears whole or not at all.
+        """Write all of the stream to a safetensors file that appears whole or not at all.
 
         Queries, sums, the samples of an unfinished block and the text ``note`` are in it:
         :meth:`load` gives a stream that goes on at ``n_samples`` with the same bits. No pickle.
-
-        Raises
-        ------
-        OSError
-            If the file cannot be written.
+        Raises OSError if it cannot be written.
         """
         tensors = {"queries": self._queries, "sigmas": self._sigmas}
         tensors["buffer"] = self._buffer.rows
-        none = self._sigmas.new_empty((0, len(self._sigmas), len(self._queries)))
-        for name, parts in (("log_sums", self._blocks), ("log_dropped", self._dropped)):
-            tensors[name] = torch.stack(parts) if parts else none
+        tensors["log_sums"] = self._log_sums.rows[: self._n_blocks]
+        tensors["log_dropped"] = self._log_dropped.rows
         for count, both in self._kept.items():
             tensors[f"kept.{count}"] = torch.stack(both)
         if self._sums.strategy is not None:
@@ -299,8 +299,8 @@ class ParzenStream:
         return stream
 
     def _restore(self, tensors: dict[str, Tensor]) -> None:
-        self._blocks = list(tensors["log_sums"].unbind(0))
-        self._dropped = list(tensors["log_dropped"].unbind(0))
+        self._log_sums.fill(tensors["log_sums"])
+        self._log_dropped.fill(tensors["log_dropped"])
         self._buffer.fill(tensors["buffer"])
         settled = {}
         for name, value in tensors.items():
@@ -339,7 +339,7 @@ class ParzenStream:
         return log_sums[0], log_dropped[0]
 
     def _add_block(self, rows: Tensor) -> None:
-        block = len(self._blocks)
+        block = self._n_blocks
         first, last = block * self.block_size, (block + 1) * self.block_size
         log_sums, log_dropped = self._sums_of(rows, block, self.expected_n_samples)
         for count in self.counts:
@@ -349,33 +349,34 @@ class ParzenStream:
                 )
         if last in self.counts:
             self._kept[last] = self._joined(log_sums, log_dropped)
-        self._blocks.append(log_sums)
-        self._dropped.append(log_dropped)
+        self._log_sums.keep(block)
+        self._log_sums.fill(log_sums[None])
+        self._log_dropped.fill(log_dropped[None])
 
     def _joined(self, log_sums: Tensor, log_dropped: Tensor) -> tuple[Tensor, Tensor]:
         """Merge the whole blocks so far with a last one."""
         return (
-            merge_blocks(torch.stack([*self._blocks, log_sums])),
-            merge_blocks(torch.stack([*self._dropped, log_dropped])),
+            merge_blocks(torch.cat([self._log_sums.rows[: self._n_blocks], log_sums[None]])),
+            merge_blocks(torch.cat([self._log_dropped.rows, log_dropped[None]])),
         )
 
     def _sums_of_rest(self) -> tuple[Tensor, Tensor]:
         if self._rest is None:
             rows = self._buffer.rows
-            self._rest = self._sums_of(rows, len(self._blocks), self.expected_n_samples)
+            self._rest = self._sums_of(rows, self._n_blocks, self.expected_n_samples)
         return self._rest
 
     def _until(self, count: int) -> tuple[Tensor, Tensor]:
         """Return the sums of the first ``count`` samples and what was left out of them."""
         if count in self._kept:
             return self._kept[count]
-        n_rest = count - len(self._blocks) * self.block_size
+        n_rest = count - self._n_blocks * self.block_size
         if n_rest == 0:
-            return merge_blocks(torch.stack(self._blocks)), merge_blocks(torch.stack(self._dropped))
+            return merge_blocks(self._log_sums.rows), merge_blocks(self._log_dropped.rows)
         if n_rest == len(self._buffer):
             return self._joined(*self._sums_of_rest())
         rows = self._buffer.rows[:n_rest]
-        return self._joined(*self._sums_of(rows, len(self._blocks), count))
+        return self._joined(*self._sums_of(rows, self._n_blocks, count))
 
     def _checked_count(self, count: int | None) -> int:
         n = self.n_samples
@@ -389,9 +390,7 @@ class ParzenStream:
         if count is None or count == n:
             return n
         if count not in self.counts or count > n:
-            raise ValueError(
-                f"n_samples: expected {n} or one of counts that is reached, got {count}"
-            )
+            raise ValueError(f"n_samples: expected {n} or one of counts up to it, got {count}")
         return int(count)
 
     def _answer(self, values: Tensor) -> Any:

@@ -378,6 +378,25 @@ def test_a_memory_mapped_array_and_its_batches_agree(queries, drawn, tmp_path):
         assert same_bits(found[1], expected[1])
 
 
+def test_a_buffer_takes_what_comes(uniform):
+    buffer = RowBuffer(torch.zeros(0, 2, 3), n_expected=4)
+    rows = uniform(60, 3, 0).view(30, 2, 3)
+    for n in range(30):
+        assert len(buffer.fill(rows[n : n + 1])) == 0
+        assert torch.equal(buffer.rows, rows[: n + 1])
+    buffer.keep(40)
+    assert len(buffer) == 30
+
+
+def test_sums_stay_in_one_piece_of_memory(queries, drawn):
+    stream = ParzenStream(queries, 0.3, block_size=BLOCK, n_samples=N_SAMPLES)
+    addresses = set()
+    for batch in cut(drawn, [BLOCK] * 6):
+        stream.update(batch)
+        addresses.add(stream._log_sums.rows.data_ptr())
+    assert len(addresses) == 1
+
+
 def test_a_buffer_grows_with_its_rows(uniform):
     buffer = RowBuffer(torch.zeros(0, 3), 50)
     rows = uniform(70, 3, 0)
@@ -388,7 +407,9 @@ def test_a_buffer_grows_with_its_rows(uniform):
         assert torch.equal(buffer.rows, rows[:taken])
     assert torch.equal(buffer.fill(rows[40:]), rows[50:])
     assert len(buffer) == 50
-    buffer.clear()
+    buffer.keep(20)
+    assert torch.equal(buffer.rows, rows[:20])
+    buffer.keep(0)
     assert len(buffer) == 0
     assert len(buffer.fill(rows[:5])) == 0
     assert torch.equal(buffer.rows, rows[:5])
