@@ -93,3 +93,59 @@ def approximate_distances(
     squared_distances: NDArray[Any],
     allowances: NDArray[Any],
 ) -> None: ...
+def count_within(
+    queries: NDArray[Any],
+    data: NDArray[Any],
+    squared_radii: NDArray[Any],
+    own_offset: int | None,
+    n_threads: int,
+    per_query: NDArray[Any],
+    per_row: NDArray[Any],
+) -> None: ...
+
+class Frame:
+    n_features: int
+    n_fine: int
+    def __init__(self, points: NDArray[Any], n_threads: int) -> None: ...
+
+class Sketch:
+    n_rows: int
+    n_bytes: int
+    def __init__(
+        self, frame: Frame, points: NDArray[Any], role: str, n_threads: int
+    ) -> None: ...
+
+def index_nearest_neighbors(
+    queries: Sketch,
+    data: Sketch,
+    own_offset: int | None,
+    first_index: int,
+    n_threads: int,
+    squared_distances: NDArray[Any],
+    indices: NDArray[Any],
+) -> tuple[int, int]: ...
+def index_count_within(
+    queries: Sketch,
+    data: Sketch,
+    squared_radii: NDArray[Any],
+    own_offset: int | None,
+    n_threads: int,
+    per_query: NDArray[Any],
+    per_row: NDArray[Any],
+) -> tuple[int, int]: ...
+def index_parzen_log_sums(
+    queries: Sketch,
+    samples: Sketch,
+    sigmas: NDArray[Any],
+    cut: float,
+    least: NDArray[Any],
+    block_size: int,
+    own_offset: int | None,
+    n_threads: int,
+    log_sums: NDArray[Any],
+    log_dropped: NDArray[Any],
+    least_met: NDArray[Any],
+) -> tuple[int, int]: ...
+def index_probe(
+    frame: Frame, points: NDArray[Any], width: float, n_threads: int
+) -> tuple[float, float]: ...

@@ -96,18 +96,9 @@ def _check_triton(operation: str, device: torch.device) -> None:
         )
 
 
-def resolve_strategy(operation: str, strategy: str) -> str:
-    """Return the strategy in force: ``dense``, as this version has no pruned engine.
-
-    Raises
-    ------
-    ValueError
-        If ``strategy`` is unknown, or ``pruned`` is asked for.
-    """
+def check_strategy(strategy: str, *, impl: str = "native") -> None:
+    """Raise ``ValueError`` if a strategy is unknown, or is forced where there is no choice."""
     if strategy not in STRATEGIES:
         raise ValueError(f"strategy: expected one of {', '.join(STRATEGIES)}, got {strategy!r}")
-    if strategy == "pruned":
-        raise ValueError(
-            f"strategy: this version has no pruned engine for {operation}; expected auto or dense"
-        )
-    return "dense"
+    if strategy == "pruned" and impl != "native":
+        raise ValueError(f"strategy: 'pruned' needs impl 'native', but {impl!r} runs here")

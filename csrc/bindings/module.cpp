@@ -12,4 +12,5 @@ PYBIND11_MODULE(_core, module) {
   fastgan::bindings::register_distances(module);
   fastgan::bindings::register_parzen(module);
   fastgan::bindings::register_neighbors(module);
+  fastgan::bindings::register_index(module);
 }

@@ -14,5 +14,6 @@ void register_momentum_sgd(pybind11::module_& module);
 void register_distances(pybind11::module_& module);
 void register_parzen(pybind11::module_& module);
 void register_neighbors(pybind11::module_& module);
+void register_index(pybind11::module_& module);
 
 }  // namespace fastgan::bindings

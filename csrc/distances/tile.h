@@ -81,31 +81,40 @@ struct Tile {
   }
 };
 
-// Centres, rounds and packs n rows, padded with zero rows to a multiple of `lanes`, as
+template <std::size_t kWidth, class T, class In>
+FASTGAN_INLINE void centre_and_scale(const In* from, const double* centre, double scale, T* to,
+                                     double* squares) {
+  for (std::size_t i = 0; i < kWidth; ++i) {
+    to[i] = static_cast<T>((static_cast<double>(from[i]) - centre[i]) * scale);
+    squares[i] += static_cast<double>(to[i]) * static_cast<double>(to[i]);
+  }
+}
+
+// Centres, scales, rounds and packs n rows, padded with zero rows to a multiple of `lanes`, as
 // packed[group][feature][lane]; squared_norms (of what was packed) get one float64 a row.
 template <class T, class In>
 void pack(const In* rows, std::size_t n, std::size_t n_features, const double* centre,
-          std::size_t lanes, T* packed, double* squared_norms) {
+          std::size_t lanes, T* packed, double* squared_norms, double scale = 1.0) {
   constexpr std::size_t kBlock = 16;
-  T block[64][kBlock];  // lanes <= 64
-  double norms[64];
+  T block[64][kBlock];         // lanes <= 64
+  double squares[64][kBlock];  // sums over features, kBlock apart
   for (std::size_t group = 0; group < n; group += lanes) {
     const std::size_t n_here = std::min(lanes, n - group);
     T* target = packed + group * n_features;
-    std::fill(norms, norms + lanes, 0.0);
+    std::fill(squares[0], squares[0] + n_here * kBlock, 0.0);
+    std::fill(block[0], block[0] + lanes * kBlock, T{0});
     for (std::size_t feature = 0; feature < n_features; feature += kBlock) {
       const std::size_t width = std::min(kBlock, n_features - feature);
       for (std::size_t lane = 0; lane < n_here; ++lane) {
         const In* from = rows + (group + lane) * n_features + feature;
-        double sum = 0.0;
-        for (std::size_t i = 0; i < width; ++i) {
-          block[lane][i] = static_cast<T>(static_cast<double>(from[i]) - centre[feature + i]);
-          sum += static_cast<double>(block[lane][i]) * static_cast<double>(block[lane][i]);
+        if (width == kBlock) {  // a length that the compiler knows: whole registers
+          centre_and_scale<kBlock>(from, centre + feature, scale, block[lane], squares[lane]);
+        } else {
+          for (std::size_t i = 0; i < width; ++i) {
+            centre_and_scale<1>(from + i, centre + feature + i, scale, block[lane] + i,
+                                squares[lane] + i);
+          }
         }
-        norms[lane] += sum;
-      }
-      for (std::size_t lane = n_here; lane < lanes; ++lane) {
-        std::fill(block[lane], block[lane] + width, T{0});
       }
       for (std::size_t i = 0; i < width; ++i) {
         for (std::size_t lane = 0; lane < lanes; ++lane) {
@@ -113,42 +122,56 @@ void pack(const In* rows, std::size_t n, std::size_t n_features, const double* c
         }
       }
     }
-    std::copy(norms, norms + n_here, squared_norms + group);
+    for (std::size_t lane = 0; lane < n_here; ++lane) {
+      double sum = 0.0;
+      for (std::size_t i = 0; i < kBlock; ++i) sum += squares[lane][i];
+      squared_norms[group + lane] = sum;
+    }
   }
 }
 
-// products[row][0 .. kPanel) = strip row . panel columns, row by row `stride` apart.
+// products[row][0 .. kPanel) = strip row . panel columns over at most kChunk features, added to
+// what is there if `carry`; product rows lie `stride` apart, the panel's features panel_stride.
+template <class T>
+FASTGAN_INLINE void multiply_chunk(const T* strip, const T* panel, std::size_t n_features,
+                                   std::size_t panel_stride, T* products, std::size_t stride,
+                                   bool carry) {
+  using V = Vector<T>;
+  V sum0[kStrip], sum1[kStrip];
+  for (std::size_t row = 0; row < kStrip; ++row) {
+    sum0[row] = V::broadcast(T{0});
+    sum1[row] = V::broadcast(T{0});
+  }
+  for (std::size_t feature = 0; feature < n_features; ++feature) {
+    const V column0 = V::load(panel + feature * panel_stride);
+    const V column1 = V::load(panel + feature * panel_stride + V::width);
+    const T* numbers = strip + feature * kStrip;
+    for (std::size_t row = 0; row < kStrip; ++row) {
+      const V number = V::broadcast(numbers[row]);
+      sum0[row] = multiply_add(number, column0, sum0[row]);
+      sum1[row] = multiply_add(number, column1, sum1[row]);
+    }
+  }
+  for (std::size_t row = 0; row < kStrip; ++row) {
+    T* target = products + row * stride;
+    if (carry) {
+      sum0[row] = V::load(target) + sum0[row];
+      sum1[row] = V::load(target + V::width) + sum1[row];
+    }
+    sum0[row].store(target);
+    sum1[row].store(target + V::width);
+  }
+}
+
+// The same over any number of features, chunk by chunk.
 template <class T>
 FASTGAN_INLINE void multiply_panel(const T* strip, const T* panel, std::size_t n_features,
-                                   T* products, std::size_t stride) {
-  using V = Vector<T>;
-  constexpr std::size_t kPanel = Tile<T>::kPanel;
+                                   T* products, std::size_t stride,
+                                   std::size_t panel_stride = Tile<T>::kPanel) {
   for (std::size_t start = 0; start < n_features; start += kChunk) {
-    const std::size_t stop = std::min(n_features, start + kChunk);
-    V sum0[kStrip], sum1[kStrip];
-    for (std::size_t row = 0; row < kStrip; ++row) {
-      sum0[row] = V::broadcast(T{0});
-      sum1[row] = V::broadcast(T{0});
-    }
-    for (std::size_t feature = start; feature < stop; ++feature) {
-      const V column0 = V::load(panel + feature * kPanel);
-      const V column1 = V::load(panel + feature * kPanel + V::width);
-      const T* numbers = strip + feature * kStrip;
-      for (std::size_t row = 0; row < kStrip; ++row) {
-        const V number = V::broadcast(numbers[row]);
-        sum0[row] = multiply_add(number, column0, sum0[row]);
-        sum1[row] = multiply_add(number, column1, sum1[row]);
-      }
-    }
-    for (std::size_t row = 0; row < kStrip; ++row) {
-      T* target = products + row * stride;
-      if (start > 0) {
-        sum0[row] = V::load(target) + sum0[row];
-        sum1[row] = V::load(target + V::width) + sum1[row];
-      }
-      sum0[row].store(target);
-      sum1[row].store(target + V::width);
-    }
+    multiply_chunk<T>(strip + start * kStrip, panel + start * panel_stride,
+                      std::min(kChunk, n_features - start), panel_stride, products, stride,
+                      start > 0);
   }
 }
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <limits>
+#include <mutex>
 #include <utility>
 #include <vector>
 
@@ -88,6 +89,22 @@ void nearest_neighbors(const Points& queries, const Points& data, std::size_t k,
     merge(part_distances, part_indices, n_segments, n_queries, query, k,
           squared_distances + query * k, indices + query * k);
   }
+}
+
+void count_within(const Points& queries, const Points& data, const double* squared_radii, Own own,
+                  std::size_t n_threads, std::int64_t* per_query, std::int64_t* per_row) {
+  const std::vector<double> centre = centre_of(data, n_threads);
+  const std::size_t n_ranges = (queries.n_rows + kQueriesInTask - 1) / kQueriesInTask;
+  std::mutex mutex;
+  parallel_for(n_ranges, n_threads, [&](std::size_t range) {
+    std::vector<std::int64_t> counts(data.n_rows, 0);
+    const std::size_t first = range * kQueriesInTask;
+    FASTGAN_DISPATCH(count_task)
+    ({queries, data, centre.data(), squared_radii, own, first,
+      std::min(queries.n_rows, first + kQueriesInTask), per_query, counts.data()});
+    const std::lock_guard lock(mutex);
+    for (std::size_t row = 0; row < data.n_rows; ++row) per_row[row] += counts[row];
+  });
 }
 
 }  // namespace fastgan

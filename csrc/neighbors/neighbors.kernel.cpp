@@ -1,55 +1,17 @@
 #include "neighbors/neighbors.h"
 
-#include <utility>
 #include <vector>
 
-#include "distances/exact.h"
 #include "distances/tile.h"
+#include "neighbors/best.h"
 
 namespace fastgan::FASTGAN_LEVEL {
 namespace {
 
-// The k smallest (squared distance, row) pairs so far, as a heap with the largest on top; pairs are
-// compared by distance, then by row.
-class Best {
- public:
-  using Entry = std::pair<double, std::int64_t>;
-
-  explicit Best(std::size_t k) : k_(k) { entries_.reserve(k); }
-
-  bool is_full() const { return entries_.size() == k_; }
-  // What a newcomer must not exceed.
-  double bound() const {
-    return is_full() ? entries_.front().first : std::numeric_limits<double>::infinity();
-  }
-  void offer(double squared_distance, std::int64_t row) {
-    const Entry entry{squared_distance, row};
-    if (!is_full()) {
-      entries_.push_back(entry);
-      std::push_heap(entries_.begin(), entries_.end());
-    } else if (entry < entries_.front()) {
-      std::pop_heap(entries_.begin(), entries_.end());
-      entries_.back() = entry;
-      std::push_heap(entries_.begin(), entries_.end());
-    }
-  }
-  const std::vector<Entry>& sorted() {
-    std::sort(entries_.begin(), entries_.end());
-    return entries_;
-  }
-
- private:
-  std::size_t k_;
-  std::vector<Entry> entries_;
-};
-
 template <class T, class In>
 class Engine {
  public:
-  explicit Engine(const NeighborsTask& task)
-      : task_(task),
-        n_features_(task.queries.n_features),
-        relative_error_(squared_distance_relative_error(n_features_)) {}
+  explicit Engine(const NeighborsTask& task) : task_(task), n_features_(task.queries.n_features) {}
 
   std::size_t run() {
     const std::size_t n_queries = task_.last_query - task_.first_query;
@@ -62,13 +24,7 @@ class Engine {
                             best[query - task_.first_query]);
                 });
     for (std::size_t q = 0; q < n_queries; ++q) {
-      const std::vector<Best::Entry>& entries = best[q].sorted();
-      for (std::size_t j = 0; j < task_.k; ++j) {
-        const bool found = j < entries.size();
-        task_.squared_distances[q * task_.k + j] =
-            found ? entries[j].first : std::numeric_limits<double>::infinity();
-        task_.indices[q * task_.k + j] = found ? entries[j].second : -1;
-      }
+      best[q].write(task_.squared_distances + q * task_.k, task_.indices + q * task_.k);
     }
     return n_scored_;
   }
@@ -76,6 +32,7 @@ class Engine {
  private:
   void visit_row(T* distances, const SampleTile<T, In>& tile, std::size_t first_row,
                  std::size_t query_row, double allowance, Best& best) {
+    if (best.is_settled()) return;
     const In* query = task_.queries.row<In>(query_row);
     const bool has_self =
         task_.exclude_self && query_row >= first_row && query_row < first_row + tile.n_samples();
@@ -94,7 +51,7 @@ class Engine {
     }
     const double limit = upper + allowance;
     for_each_within(distances, tile.n_columns(), round_up<T>(limit), [&](std::size_t column) {
-      if (column >= tile.n_samples() || column == self) return;
+      if (column >= tile.n_samples() || column == self || best.is_settled()) return;
       if (static_cast<double>(distances[column]) - allowance > best.bound()) return;
       score(query, first_row + column, best);
     });
@@ -111,16 +68,13 @@ class Engine {
 
   void score(const In* query, std::size_t row, Best& best) {
     ++n_scored_;
-    const In* other = task_.data.row<In>(row);
-    const double plain = squared_distance(query, other, n_features_);
-    if (plain * (1.0 - relative_error_) > best.bound()) return;
-    best.offer(squared_distance_rounded_once(query, other, n_features_),
-               static_cast<std::int64_t>(row));
+    const double squared =
+        squared_distance_within(query, task_.data.row<In>(row), n_features_, best.bound());
+    best.offer(squared, static_cast<std::int64_t>(row));
   }
 
   const NeighborsTask& task_;
   std::size_t n_features_;
-  double relative_error_;
   std::vector<T> scratch_;
   std::size_t n_scored_ = 0;
 };

@@ -9,6 +9,7 @@
 #include <cstddef>
 
 #include "distances/points.h"
+#include "index/survivors.h"
 #include "simd/dispatch.h"
 
 namespace fastgan {
@@ -34,6 +35,31 @@ struct ParzenTask {
 // Return how many pairs were scored again in float64.
 FASTGAN_DECLARE_KERNEL(std::size_t, parzen_task_float32, (const ParzenTask& task))
 FASTGAN_DECLARE_KERNEL(std::size_t, parzen_task_float64, (const ParzenTask& task))
+
+// The same through an index: a sample counts for a sigma where its squared distance d2 is at most
+//
+//     m + 2 sigma^2 cut,    cut = ln(n_samples / tolerance)
+//
+// with m the smallest d2 of the query met before this tile: that of `least`, or one of this block's
+// earlier tiles. Each that does not count is below exp(-m / (2 sigma^2)) tolerance / n_samples.
+// Which samples count follows from distances alone, so neither the frame, nor the lattices, nor the
+// queries' company can change a bit.
+struct IndexParzenTask {
+  IndexScan scan;
+  Points queries, samples;
+  const double* sigmas;
+  std::size_t n_sigmas;
+  double cut;
+  const double* least;  // (n_queries): an upper bound of the smallest squared distance
+  std::size_t first_query, last_query;
+  std::size_t first_sample, last_sample;  // the block
+  double* log_sums;                       // [sigma * sigma_stride + query - first_query]
+  double* log_dropped;
+  std::size_t sigma_stride;
+  double* least_met;  // [query - first_query]: `least`, or the block's smallest if that is smaller
+};
+
+FASTGAN_DECLARE_KERNEL(Survivors, index_parzen_task, (const IndexParzenTask& task))
 
 enum class Precision { automatic, float32, float64 };
 

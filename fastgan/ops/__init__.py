@@ -5,6 +5,7 @@ Each has a twin of the same name in :mod:`fastgan.reference`. ``impl`` is one of
 """
 
 from fastgan.ops import philox
+from fastgan.ops.count_within import count_within
 from fastgan.ops.dropout import dropout
 from fastgan.ops.maxout_linear import maxout_linear
 from fastgan.ops.momentum_sgd import momentum_sgd
@@ -14,6 +15,7 @@ from fastgan.ops.parzen_sums import ParzenSums
 
 __all__ = [
     "ParzenSums",
+    "count_within",
     "dropout",
     "maxout_linear",
     "momentum_sgd",

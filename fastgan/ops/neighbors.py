@@ -11,23 +11,23 @@ from fastgan import _core, backends
 from fastgan.checks import check_integer
 from fastgan.ops._points import check_exclude_self, check_points
 from fastgan.ops._registry import array, register
+from fastgan.ops.index import Index, choose
 from fastgan.reference.neighbors import nearest_neighbors as reference_nearest_neighbors
 
-
-def _native(queries: Tensor, data: Tensor, k: int, exclude_self: bool) -> tuple[Tensor, Tensor]:
-    squared_distances, indices = _empty(queries, data, k, exclude_self)
-    _core.nearest_neighbors(
-        array(queries),
-        array(data),
-        exclude_self,
-        torch.get_num_threads(),
-        array(squared_distances),
-        array(indices),
-    )
-    return squared_distances, indices
+_MOST_NEIGHBORS = 64  # past them thresholds stay loose for long
+_LEAST_QUERIES = 256  # fewer do not pay for an index that is not kept
 
 
-def _empty(queries: Tensor, data: Tensor, k: int, exclude_self: bool) -> tuple[Tensor, Tensor]:
+def _native(
+    queries: Tensor, data: Tensor, k: int, exclude_self: bool, strategy: str
+) -> tuple[Tensor, Tensor]:
+    pays = len(queries) >= _LEAST_QUERIES
+    return search(Index(data, keep=False), queries, k, exclude_self, strategy, index_pays=pays)
+
+
+def _empty(
+    queries: Tensor, data: Tensor, k: int, exclude_self: bool, strategy: str
+) -> tuple[Tensor, Tensor]:
     shape = (queries.shape[0], k)
     return (
         queries.new_empty(shape, dtype=torch.float64),
@@ -36,11 +36,37 @@ def _empty(queries: Tensor, data: Tensor, k: int, exclude_self: bool) -> tuple[T
 
 
 _op = register(
-    "nearest_neighbors(Tensor queries, Tensor data, SymInt k, bool exclude_self)"
+    "nearest_neighbors(Tensor queries, Tensor data, SymInt k, bool exclude_self, str strategy)"
     " -> (Tensor squared_distances, Tensor indices)",
     cpu=_native,
     fake=_empty,
 )
+
+
+def search(
+    index: Index,
+    queries: Tensor,
+    k: int,
+    exclude_self: bool,
+    strategy: str,
+    *,
+    index_pays: bool = True,
+) -> tuple[Tensor, Tensor]:
+    """Search an index; checked arguments, see :func:`nearest_neighbors`."""
+    may_prune = index_pays and k <= _MOST_NEIGHBORS
+    if choose("neighbors", strategy, index, may_prune=may_prune) == "pruned":
+        found = index.nearest(queries, k, exclude_self)
+        return torch.from_numpy(found[0]), torch.from_numpy(found[1])
+    squared_distances, indices = _empty(queries, index.rows, k, exclude_self, strategy)
+    _core.nearest_neighbors(
+        array(queries),
+        array(index.rows),
+        exclude_self,
+        torch.get_num_threads(),
+        array(squared_distances),
+        array(indices),
+    )
+    return squared_distances, indices
 
 
 def nearest_neighbors(
@@ -65,7 +91,8 @@ def nearest_neighbors(
     exclude_self : bool
         ``queries`` are the rows of ``data``: row i is not counted as a neighbour of query i.
     strategy : str
-        ``auto`` or ``dense``.
+        ``dense`` multiplies all pairs, ``pruned`` bounds them by sketches first; ``auto`` takes
+        what costs less. The answer is the same.
     impl : str
         ``auto``, ``reference`` or ``native``.
 
@@ -97,7 +124,7 @@ def nearest_neighbors(
     (array([[0.36]]), array([[1]]))
     """
     check_integer("k", k, 1)
-    backends.resolve_strategy("neighbors", strategy)
+    backends.check_strategy(strategy)
     points = check_points(queries, data, "data", "n_rows")
     n_rows = points.others.shape[0]
     if exclude_self:
@@ -106,7 +133,8 @@ def nearest_neighbors(
     if k > most:
         raise ValueError(f"k: expected at most {most}, as data has {n_rows} rows, got {k}")
     if backends.resolve_impl("neighbors", impl, points.queries.device) == "reference":
+        backends.check_strategy(strategy, impl="reference")
         found = reference_nearest_neighbors(points.queries, points.others, int(k), exclude_self)
     else:
-        found = _op(points.queries, points.others, int(k), bool(exclude_self))
+        found = _op(points.queries, points.others, int(k), bool(exclude_self), strategy)
     return points.answer(found[0]), points.answer(found[1])

@@ -136,7 +136,7 @@ def parzen_log_likelihood(
     check_number("tolerance", tolerance)
     if tolerance < 0:
         raise ValueError(f"tolerance: expected a number of nats of at least 0, got {tolerance}")
-    backends.resolve_strategy("parzen", strategy)
+    backends.check_strategy(strategy)
     points = check_points(queries, samples, "samples", "n_samples")
     sigmas, is_scalar = check_sigmas(sigma)
     n_samples, n_features = points.others.shape

@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+import math
+
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from fastgan import _core, backends
 from fastgan.ops._registry import array
+from fastgan.ops.index import BLOCK_ROWS, Index, choose
 from fastgan.reference.parzen import parzen_log_sums as reference_log_sums
+
+_UNKNOWN_COUNT = 2**32  # samples, for thresholds, where nobody knows how many will come
+_SEED_ROWS = 2_048  # samples whose nearest one is the first bound of the smallest distance
+_STRATEGIES = (None, "dense", "pruned")
+_PRECISIONS = ("auto", "float32", "float64")
 
 
 class ParzenSums:
@@ -50,9 +60,16 @@ class ParzenSums:
         self.n_samples = n_samples
         self.exclude_self = exclude_self
         self.impl = backends.resolve_impl("parzen", impl, queries.device)
+        backends.check_strategy(strategy, impl=self.impl)
+        if strategy == "pruned" and tolerance == 0:
+            raise ValueError("tolerance: 0 asks for the dense sum, but strategy is 'pruned'")
         self.strategy: str | None = None
+        self._wanted = strategy
         self._precision = "auto"
-        backends.resolve_strategy("parzen", strategy)
+        self._least: NDArray[np.float64] | None = None  # bounds of the smallest squared distances
+        self._index: Index | None = None  # whose frame all sketches share
+        self._has_met_first = False
+        self._asking: list[tuple[int, _core.Sketch]] = []
 
     def add(self, samples: Tensor, first_sample: int, block_size: int) -> tuple[Tensor, Tensor]:
         """Return the sums over each block of some samples, and what was left out of them.
@@ -73,43 +90,141 @@ class ParzenSums:
         log_dropped : float64 Tensor of the same shape
             The log of an upper limit of what was left out of the sum; -inf where nothing was.
         """
-        shape = (-(-len(samples) // block_size), len(self.sigmas), len(self.queries))
-        log_dropped = self.queries.new_full(shape, -torch.inf, dtype=torch.float64)
-        own_offset = -first_sample if self.exclude_self else None
-        self.strategy = "dense"
+        return self.add_index(Index(samples, keep=False), first_sample, block_size)
+
+    def add_index(self, index: Index, first_sample: int, block_size: int) -> tuple[Tensor, Tensor]:
+        """Do what :meth:`add` does with samples whose sketches are kept."""
+        shape = (-(-len(index.rows) // block_size), len(self.sigmas), len(self.queries))
+        log_sums = self.queries.new_empty(shape, dtype=torch.float64)
+        log_dropped = torch.full_like(log_sums, -torch.inf)
         if self.impl == "reference":
-            return (
-                reference_log_sums(self.queries, samples, self.sigmas, block_size, own_offset),
-                log_dropped,
-            )
-        log_sums = torch.empty_like(log_dropped)
+            self.strategy = "dense"
+            own_offset = -first_sample if self.exclude_self else None
+            sums = reference_log_sums(self.queries, index.rows, self.sigmas, block_size, own_offset)
+            return sums, log_dropped
+        if self.strategy is None:
+            self._settle(index)
+        if self.strategy == "dense":
+            self._add_dense(index.rows, first_sample, block_size, log_sums)
+        else:
+            self._add_pruned(index, first_sample, block_size, log_sums, log_dropped)
+        return log_sums, log_dropped
+
+    @property
+    def _cut(self) -> float:
+        """How far, in units of 2 sigma^2, past the smallest distance a sample still counts."""
+        n_samples = _UNKNOWN_COUNT if self.n_samples is None else self.n_samples
+        return max(0.0, math.log(n_samples / self.tolerance))
+
+    def _settle(self, index: Index) -> None:
+        """Choose the engine, from the first samples, sigmas and tolerance alone."""
+        width = 0.0
+        if self.tolerance > 0:
+            width = 2.0 * float(self.sigmas.max()) ** 2 * self._cut
+        self.strategy = choose(
+            "parzen", self._wanted, index, width=width, may_prune=self.tolerance > 0
+        )
+
+    def _add_dense(
+        self, samples: Tensor, first_sample: int, block_size: int, log_sums: Tensor
+    ) -> None:
         self._precision = _core.parzen_log_sums(
             array(self.queries),
             array(samples),
             array(self.sigmas),
             block_size,
-            own_offset,
+            -first_sample if self.exclude_self else None,
             self._precision,
             torch.get_num_threads(),
             array(log_sums),
         )
-        level = _core.simd_level()
-        backends.log_once(f"parzen: dense sum with {self._precision} products, {level}")
-        return log_sums, log_dropped
+        backends.log_once(f"parzen: {self._precision} products")
+
+    def _add_pruned(
+        self,
+        index: Index,
+        first_sample: int,
+        block_size: int,
+        log_sums: Tensor,
+        log_dropped: Tensor,
+    ) -> None:
+        """Group by group of whole blocks: sketch it, then ask it for all queries."""
+        if self._index is None:
+            self._index = index
+            self._asking = list(index.chunks(self.queries))
+        n_threads = torch.get_num_threads()
+        rows = block_size * max(1, BLOCK_ROWS // block_size)
+        for first, sketch in index.blocks(rows, frame_of=self._index):
+            own = -(first_sample + first)
+            if self._least is None:
+                self._least = self._least_of_first(index.rows[:_SEED_ROWS], own)
+            blocks = slice(first // block_size, -(-(first + sketch.n_rows) // block_size))
+            met = []
+            for start, asking in self._asking:
+                chunk = slice(start, start + asking.n_rows)
+                sums = np.empty((blocks.stop - blocks.start, len(self.sigmas), asking.n_rows))
+                dropped = np.empty_like(sums)
+                least = np.empty((len(sums), asking.n_rows))
+                _core.index_parzen_log_sums(
+                    asking,
+                    sketch,
+                    array(self.sigmas),
+                    self._cut,
+                    self._least[chunk],
+                    block_size,
+                    start + own if self.exclude_self else None,
+                    n_threads,
+                    sums,
+                    dropped,
+                    least,
+                )
+                log_sums[blocks, :, chunk] = torch.from_numpy(sums)
+                log_dropped[blocks, :, chunk] = torch.from_numpy(dropped)
+                met.append(least.min(axis=0))
+            if not self._has_met_first:
+                # What the first group holds bounds the smallest distance in all others.
+                self._least = np.concatenate(met)
+                self._has_met_first = True
+
+    def _least_of_first(self, samples: Tensor, own: int) -> NDArray[np.float64]:
+        """Return each query's smallest squared distance to the very first samples."""
+        assert self._index is not None
+        sketch = self._index.sketch(samples, "samples")
+        squared = np.full((len(self.queries), 1), np.inf)
+        indices = np.full(squared.shape, -1, dtype=np.int64)
+        for start, asking in self._asking:
+            chunk = slice(start, start + asking.n_rows)
+            _core.index_nearest_neighbors(
+                asking,
+                sketch,
+                start + own if self.exclude_self else None,
+                0,
+                torch.get_num_threads(),
+                squared[chunk],
+                indices[chunk],
+            )
+        return squared[:, 0].copy()
 
     def state_dict(self) -> dict[str, Tensor]:
-        """Return what the first block settled, for a run that goes on with a later one."""
-        strategies = ("none", "dense", "pruned")
-        precisions = ("auto", "float32", "float64")
-        return {
-            "strategy": torch.tensor(strategies.index(self.strategy or "none")),
-            "precision": torch.tensor(precisions.index(self._precision)),
+        """Return what the first samples settled, for a run that goes on with later ones.
+
+        Frames need not be kept: which samples count, and so every bit, does not depend on them.
+        """
+        state = {
+            "strategy": torch.tensor(_STRATEGIES.index(self.strategy)),
+            "precision": torch.tensor(_PRECISIONS.index(self._precision)),
+            "has_met_first": torch.tensor(self._has_met_first),
         }
+        if self._least is not None:
+            state["least"] = torch.from_numpy(self._least)
+        return state
 
     def load_state_dict(self, state: dict[str, Tensor]) -> None:
         """Take back what :meth:`state_dict` returned."""
-        self.strategy = (None, "dense", "pruned")[int(state["strategy"])]
-        self._precision = ("auto", "float32", "float64")[int(state["precision"])]
+        self.strategy = _STRATEGIES[int(state["strategy"])]
+        self._precision = _PRECISIONS[int(state["precision"])]
+        self._has_met_first = bool(state["has_met_first"])
+        self._least = state["least"].numpy().copy() if "least" in state else None
 
 
 def merge_blocks(log_sums: Tensor) -> Tensor:

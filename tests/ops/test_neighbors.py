@@ -163,7 +163,9 @@ def test_no_queries_and_kinds_of_arrays():
 
 def test_opcheck():
     queries, data = torch.rand(5, 6), torch.rand(70, 6)
-    torch.library.opcheck(torch.ops.fastgan.nearest_neighbors, (queries, data, 3, False))
+    for strategy in ("dense", "pruned"):
+        arguments = (queries, data, 3, False, strategy)
+        torch.library.opcheck(torch.ops.fastgan.nearest_neighbors, arguments)
 
 
 GOOD = np.zeros((3, 4))
@@ -181,7 +183,7 @@ GOOD = np.zeros((3, 4))
         (GOOD, np.zeros((3, 5)), {}, ValueError, "queries: expected 5 features like data"),
         (GOOD, np.zeros((0, 4)), {}, ValueError, "data: expected at least 1 row"),
         (GOOD, np.full((1, 4), np.nan), {}, ValueError, "data: expected finite numbers, got nan"),
-        (GOOD, GOOD, {"strategy": "pruned"}, ValueError, "strategy: this version has no pruned"),
+        (GOOD, GOOD, {"strategy": "pruned", "impl": "reference"}, ValueError, "strategy: .pruned. needs"),
         (GOOD, GOOD, {"impl": "triton"}, ValueError, "impl: "),
         (GOOD.astype(np.int32), GOOD, {}, TypeError, "queries: expected dtype uint8, .*got int32"),
     ],

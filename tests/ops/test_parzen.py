@@ -278,7 +278,7 @@ def test_bad_input(queries, samples, sigma, error, sentence):
         ({"tolerance": -1}, ValueError, "tolerance: expected .* at least 0, got -1"),
         ({"tolerance": "low"}, TypeError, "tolerance: expected a number, got 'low'"),
         ({"strategy": "fast"}, ValueError, "strategy: expected one of auto, pruned, dense"),
-        ({"strategy": "pruned"}, ValueError, "strategy: this version has no pruned engine"),
+        ({"strategy": "pruned", "impl": "reference"}, ValueError, "strategy: .pruned. needs impl"),
         ({"impl": "cuda"}, ValueError, "impl: expected one of auto, reference, native, triton"),
         ({"impl": "triton"}, ValueError, "impl: "),
     ],
