@@ -17,7 +17,7 @@ from torch import Tensor
 from fastgan.checks import check_integer
 from fastgan.ops._points import Points, check_points
 from fastgan.ops.neighbors import nearest_neighbors
-from fastgan.reference.count_within import count_within
+from fastgan.ops.count_within import count_within
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from fastgan.ops.neighbors import nearest_neighbors
-from fastgan.reference.count_within import count_within
+from fastgan.ops.count_within import count_within
 
 _PAIRS_AT_ONCE = 1 << 22
 
