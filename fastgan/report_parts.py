@@ -121,19 +121,17 @@ def results_table(evaluation: Evaluation, recipe_name: str) -> str:
         score = reference.score(column)
         if score is not None:
             rows.append((score.mean, _published_row(reference, column)))
-    mean, plus_minus = evaluation.mean, evaluation.standard_error
-    source = f"{evaluation.n_samples:,} samples, {_SIGMA} {evaluation.sigma:.4f}; over samples " + (
-        "unknown"
-        if evaluation.sample_standard_error is None
-        else f"± {error(evaluation.sample_standard_error)}"
-    )
-    ours = (
-        f'<tr class="ours"><td>This run, {escape(recipe_name)}</td>'
-        f'<td class="number">{number(mean)} ± {error(plus_minus)}</td>'
-        f'<td class="plot">{_dot(mean, plus_minus, column)}</td>'
-        f'<td class="source">{escape(source)}</td></tr>'
-    )
-    rows.append((mean, ours))
+    for ours in evaluation.scores:
+        source = f"{ours.n_samples:,} samples, {_SIGMA} {ours.sigma:.4f}"
+        if ours.sample_standard_error is not None:
+            source += f"; over samples ± {error(ours.sample_standard_error)}"
+        row = (
+            f'<tr class="ours"><td>This run, {escape(recipe_name)}</td>'
+            f'<td class="number">{number(ours.mean)} ± {error(ours.standard_error)}</td>'
+            f'<td class="plot">{_dot(ours.mean, ours.standard_error, column)}</td>'
+            f'<td class="source">{escape(source)}</td></tr>'
+        )
+        rows.append((ours.mean, row))
     body = "".join(row for _, row in sorted(rows, key=lambda pair: pair[0]))
     return (
         '<table class="results"><thead><tr><th>Model</th>'

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from fastgan.flat_json import read_fields
 from fastgan.published import (
@@ -30,6 +31,16 @@ class SigmaChoice:
     sigmas: tuple[float, ...]
     means: tuple[float, ...]
     at_edge: bool
+
+
+class CountedScore(NamedTuple):
+    """A mean log-likelihood of test images, in nats, at a number of samples and a sigma."""
+
+    n_samples: int
+    sigma: float
+    mean: float
+    standard_error: float
+    sample_standard_error: float | None
 
 
 @dataclass(frozen=True)
@@ -79,6 +90,19 @@ class Evaluation:
     def validation_log_likelihood(self) -> float:
         """Mean log-likelihood of the validation images at the chosen sigma, in nats."""
         return self.validation_means[self.sigmas.index(self.sigma)]
+
+    @property
+    def scores(self) -> tuple[CountedScore, ...]:
+        """The score, after that at the published 10,000 samples where there are more."""
+        whole = CountedScore(
+            self.n_samples, self.sigma, self.mean, self.standard_error, self.sample_standard_error
+        )
+        if self.protocol_sigma is None:
+            return (whole,)
+        at = self.curve_n_samples.index(N_SAMPLES_PUBLISHED)
+        mean, error = self.curve_means[at], self.curve_standard_errors[at]
+        first = CountedScore(N_SAMPLES_PUBLISHED, self.protocol_sigma, mean, error, None)
+        return first, whole
 
     @property
     def references(self) -> tuple[ReferenceResult, ...]:

@@ -32,17 +32,13 @@ def results(evaluation: Evaluation) -> Table:
         table.add_row(row.model, str(score), row.source)
     if evaluation.references:
         table.add_section()
-    rows = [(evaluation.sigma, evaluation.n_samples, evaluation.mean, evaluation.standard_error)]
-    if evaluation.protocol_sigma is not None:  # as published, before the score of many samples
-        at = evaluation.curve_n_samples.index(N_SAMPLES_PUBLISHED)
-        mean, error = evaluation.curve_means[at], evaluation.curve_standard_errors[at]
-        rows.insert(0, (evaluation.protocol_sigma, N_SAMPLES_PUBLISHED, mean, error))
-    for sigma, n_samples, mean, error in rows:
+    for found in evaluation.scores:
         source = (
-            f"this model; sigma {sigma:.4g}, {n_samples:,} samples, "
+            f"this model; sigma {found.sigma:.4g}, {found.n_samples:,} samples, "
             f"{evaluation.n_test:,} test images"
         )
-        table.add_row("[bold]fastgan[/]", f"[bold]{mean:.1f} ± {error:.1f}[/]", source)
+        both = f"{found.mean:.1f} ± {found.standard_error:.1f}"
+        table.add_row("[bold]fastgan[/]", f"[bold]{both}[/]", source)
     return table
 
 

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.special import logsumexp
 
-from fastgan import samples, streamed_evaluation
+from fastgan import report_parts, samples, streamed_evaluation
 from fastgan.data import Dataset
 from fastgan.evaluation import choose_sigma, evaluate, evaluate_folds
 from fastgan.parzen_stream import ParzenStream
@@ -378,6 +378,23 @@ def test_an_evaluation_written_before_there_were_curves_is_read(small, many):
     ):
         del values[name]
     assert Evaluation.from_json(json.dumps(values)) == found
+
+
+def test_the_published_count_comes_first_among_the_scores(small, many):
+    published, whole = evaluate(many, small).scores
+    alone = evaluate(many[:10_000], small)
+    assert (published.n_samples, whole.n_samples) == (10_000, N_SAMPLES)
+    assert published[:4] == alone.scores[0][:4]
+    assert len(alone.scores) == 1
+    assert alone.scores[0].sample_standard_error == alone.sample_standard_error
+
+
+def test_a_report_shows_both_counts(small, many):
+    mnist = dataclasses.replace(small, comparable_to="MNIST")
+    text = report_parts.results_table(evaluate(many, mnist), "tiny")
+    assert text.count('class="ours"') == 2
+    assert ">10,000 samples" in text
+    assert ">12,345 samples" in text
 
 
 def test_counts_that_cannot_be_compared_are_told(small, many):
