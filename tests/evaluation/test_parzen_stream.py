@@ -29,6 +29,12 @@ def queries(uniform):
     return uniform(37, 12, 3)
 
 
+@pytest.fixture(params=["dense", "pruned"])
+def strategy(request):
+    """Each engine in turn, however small the data."""
+    return request.param
+
+
 def streamed(queries, batches, sigma=0.3, **options):
     stream = ParzenStream(queries, sigma, **{"block_size": BLOCK, **options})
     for batch in batches:
@@ -49,33 +55,36 @@ def same_bits(a, b):
 # the numbers
 
 
-def test_values_are_those_of_brute_force(queries, drawn, brute_force):
+def test_values_are_those_of_brute_force(queries, drawn, brute_force, strategy):
     sigmas = [0.1, 0.3, 1.0]
-    found = streamed(queries, [drawn], sigmas).log_likelihood()
+    found = streamed(queries, [drawn], sigmas, strategy=strategy).log_likelihood()
     expected = [brute_force(queries, drawn, sigma) for sigma in sigmas]
     np.testing.assert_allclose(found, expected, rtol=0, atol=PARZEN_NATS)
-    alone = streamed(queries, [drawn], 0.3).log_likelihood()
+    alone = streamed(queries, [drawn], 0.3, strategy=strategy).log_likelihood()
     assert same_bits(alone, found[1])
 
 
 @settings(max_examples=40, deadline=None)
-@given(sizes=st.lists(st.integers(0, 100), max_size=12))
-def test_any_batching_gives_the_same_bits(sizes):
+@given(
+    sizes=st.lists(st.integers(0, 100), max_size=12),
+    strategy=st.sampled_from(["dense", "pruned"]),
+)
+def test_any_batching_gives_the_same_bits(sizes, strategy):
     rng = np.random.default_rng(5)
     queries, drawn = rng.random((9, 5)), rng.random((N_SAMPLES, 5))
-    whole = streamed(queries, [drawn], [0.1, 0.4])
-    parts = streamed(queries, cut(drawn, sizes), [0.1, 0.4])
+    whole = streamed(queries, [drawn], [0.1, 0.4], strategy=strategy)
+    parts = streamed(queries, cut(drawn, sizes), [0.1, 0.4], strategy=strategy)
     assert parts.n_samples == N_SAMPLES
     assert same_bits(parts.log_likelihood(), whole.log_likelihood())
     assert same_bits(parts.bound(), whole.bound())
     assert same_bits(parts.block_log_sums()[0], whole.block_log_sums()[0])
 
 
-def test_threads_change_no_bit(queries, drawn, n_threads):
+def test_threads_change_no_bit(queries, drawn, n_threads, strategy):
     before = torch.get_num_threads()
-    found = streamed(queries, cut(drawn, [50, 3])).log_likelihood()
+    found = streamed(queries, cut(drawn, [50, 3]), strategy=strategy).log_likelihood()
     torch.set_num_threads(1)
-    alone = streamed(queries, cut(drawn, [50, 3])).log_likelihood()
+    alone = streamed(queries, cut(drawn, [50, 3]), strategy=strategy).log_likelihood()
     torch.set_num_threads(before)
     assert before == n_threads
     assert same_bits(found, alone)
@@ -127,12 +136,14 @@ def test_queries_are_the_streams_own(queries, drawn):
     assert same_bits(stream.log_likelihood(), expected)
 
 
-def test_what_is_left_out_stays_within_the_bound_and_the_tolerance(uniform):
+def test_what_is_left_out_stays_within_the_bound_and_the_tolerance(uniform, strategy):
     # clusters far apart: nearly everything can be left out
     centres = 30.0 * uniform(40, 12, 7)
     drawn = (centres[:, None, :] + 0.1 * uniform(400, 12, 8).view(40, 10, 12)).flatten(0, 1)
     queries = centres[::4] + 0.05
-    stream = streamed(queries, [drawn], [0.05, 0.5], tolerance=1e-3, n_samples=400)
+    stream = streamed(
+        queries, [drawn], [0.05, 0.5], tolerance=1e-3, n_samples=400, strategy=strategy
+    )
     dense = streamed(queries, [drawn], [0.05, 0.5], tolerance=0.0)
     shortfall = dense.log_likelihood() - stream.log_likelihood()
     rounding = 1e-12 * dense.log_likelihood().abs() + 2e-5
@@ -144,9 +155,9 @@ def test_what_is_left_out_stays_within_the_bound_and_the_tolerance(uniform):
 # the curve
 
 
-def test_the_curve_is_the_score_at_each_count(queries, drawn, brute_force):
+def test_the_curve_is_the_score_at_each_count(queries, drawn, brute_force, strategy):
     counts = [1, 20, 32, 33, 100, 128, 150, 211]
-    stream = streamed(queries, cut(drawn, [31, 40]), counts=counts)
+    stream = streamed(queries, cut(drawn, [31, 40]), counts=counts, strategy=strategy)
     curve = stream.curve()
     assert list(curve) == counts
     for count, values in curve.items():
@@ -156,23 +167,23 @@ def test_the_curve_is_the_score_at_each_count(queries, drawn, brute_force):
         assert (np.asarray(stream.bound(count)) <= 1e-6).all()
 
 
-def test_the_curve_changes_no_bit_and_depends_on_no_batch(queries, drawn):
+def test_the_curve_changes_no_bit_and_depends_on_no_batch(queries, drawn, strategy):
     counts = [10, 40, 100, 200]
-    plain = streamed(queries, [drawn])
-    whole = streamed(queries, [drawn], counts=counts)
-    parts = streamed(queries, cut(drawn, [3] * 60), counts=counts)
+    plain = streamed(queries, [drawn], strategy=strategy)
+    whole = streamed(queries, [drawn], counts=counts, strategy=strategy)
+    parts = streamed(queries, cut(drawn, [3] * 60), counts=counts, strategy=strategy)
     assert same_bits(whole.log_likelihood(), plain.log_likelihood())
     for count in counts:
         assert same_bits(whole.log_likelihood(count), parts.log_likelihood(count))
 
 
-def test_a_near_sample_that_comes_later_does_not_spoil_an_early_count(uniform):
+def test_a_near_sample_that_comes_later_does_not_spoil_an_early_count(uniform, strategy):
     """The first ten samples are far from the query; the block's last lies on it."""
     drawn = 5.0 + uniform(BLOCK, 12, 1)
     query = torch.zeros(1, 12)
     drawn[-1] = 0.0
     expected = parzen_log_likelihood(query, drawn[:10], 0.3)
-    found = streamed(query, [drawn], counts=[10]).log_likelihood(10)
+    found = streamed(query, [drawn], counts=[10], strategy=strategy).log_likelihood(10)
     np.testing.assert_allclose(found, expected, rtol=1e-12, atol=PARZEN_NATS)
 
 
@@ -185,11 +196,11 @@ def test_the_curve_so_far(queries, drawn):
 # blocks on their own
 
 
-def test_each_block_is_right_on_its_own(uniform):
+def test_each_block_is_right_on_its_own(uniform, strategy):
     """Without the block of its nearest samples a query's sum is hundreds of nats smaller."""
     drawn = uniform(4 * BLOCK, 12, 1) + 3.0 * torch.arange(4).repeat_interleave(BLOCK)[:, None]
     queries = drawn[::BLOCK].double().float() + 0.01
-    stream = streamed(queries, [drawn[:120]], [0.1, 0.3], each_block=True)
+    stream = streamed(queries, [drawn[:120]], [0.1, 0.3], each_block=True, strategy=strategy)
     sums, sizes = stream.block_log_sums()
     assert sizes.tolist() == [32, 32, 32, 24]
     for block, first in enumerate(range(0, 120, BLOCK)):
@@ -213,9 +224,11 @@ def test_sums_of_blocks_add_up(queries, drawn):
 # leave one out
 
 
-def test_samples_without_themselves(drawn, brute_force):
+def test_samples_without_themselves(drawn, brute_force, strategy):
     rows = drawn[:100]
-    found = streamed(rows, cut(rows, [40, 11]), exclude_self=True).log_likelihood()
+    found = streamed(
+        rows, cut(rows, [40, 11]), exclude_self=True, strategy=strategy
+    ).log_likelihood()
     expected = [
         brute_force(rows[i : i + 1], torch.cat([rows[:i], rows[i + 1 :]]), 0.3)[0]
         for i in range(100)
@@ -243,9 +256,9 @@ def test_leaving_one_out_takes_the_queries_as_samples(drawn):
 
 @pytest.mark.parametrize("cut_at", [0, 1, 31, 32, 33, 64, 100, 210, 211])
 @pytest.mark.parametrize("kind", ["ndarray", "tensor"])
-def test_cut_and_continued_with_the_same_bits(queries, drawn, tmp_path, cut_at, kind):
+def test_cut_and_continued_with_the_same_bits(queries, drawn, tmp_path, cut_at, kind, strategy):
     given = [part.numpy() if kind == "ndarray" else part for part in (queries, drawn)]
-    options = {"counts": [20, 70, 150], "n_samples": N_SAMPLES}
+    options = {"counts": [20, 70, 150], "n_samples": N_SAMPLES, "strategy": strategy}
     whole = streamed(given[0], [given[1]], [0.1, 0.3], **options)
     part = streamed(given[0], [given[1][:cut_at]], [0.1, 0.3], **options)
     path = part.save(tmp_path / "stream.safetensors")
@@ -266,6 +279,7 @@ def test_cut_and_continued_with_the_same_bits(queries, drawn, tmp_path, cut_at, 
         {"each_block": True, "tolerance": 1e-3},
         {"strategy": "dense", "impl": "reference"},
         {"exclude_self": True},
+        {"strategy": "pruned"},
     ],
 )
 def test_options_are_kept(drawn, tmp_path, options):
