@@ -17,6 +17,8 @@ from fastgan import backends
 from fastgan._sklearn import validate_rows
 from fastgan.checks import check_integer, check_number, dtype_name
 from fastgan.neighbor_index import NeighborIndex
+from fastgan.ops._points import as_tensor
+from fastgan.ops.index import Index
 from fastgan.ops.parzen import check_sigmas, parzen_log_likelihood
 from fastgan.scores import SigmaChoice
 
@@ -147,7 +149,7 @@ class ParzenWindow(DensityMixin, BaseEstimator):
         self.samples_ = samples
         self.sigma_ = float(self.sigma) if choice is None else choice.sigma
         self.sigma_choice_ = choice
-        self._kept: dict[str, Any] = {}
+        self._kept: dict[str, Index] = {}
         return self
 
     def score_samples(self, X: ArrayLike | Tensor) -> Any:  # noqa: N803
@@ -278,15 +280,16 @@ class ParzenWindow(DensityMixin, BaseEstimator):
         return SigmaChoice(grid[best], tuple(grid), means, best in (0, len(grid) - 1))
 
     def _values(
-        self, queries: Array, samples: Array, sigma: Any, *, exclude_self: bool = False
+        self, queries: Array, samples: Array | Index, sigma: Any, *, exclude_self: bool = False
     ) -> Any:
         """Return log p of checked rows, of their kind and on their device."""
-        if exclude_self and len(samples) < 2:
+        rows: Array = samples.given if isinstance(samples, Index) else samples
+        if exclude_self and len(rows) < 2:
             raise ValueError("X: expected at least 2 samples to leave one out, got n_samples = 1")
-        dtype = _wider(queries, samples)
+        dtype = _wider(queries, rows)
         values = parzen_log_likelihood(
-            _as_kind(_as_dtype(queries, dtype), samples),
-            _as_dtype(samples, dtype),
+            _as_kind(_as_dtype(queries, dtype), rows),
+            samples if isinstance(samples, Index) else _as_dtype(samples, dtype),
             sigma,
             tolerance=self.tolerance,
             exclude_self=exclude_self,
@@ -295,11 +298,12 @@ class ParzenWindow(DensityMixin, BaseEstimator):
         )
         return _as_kind(values, queries)
 
-    def _index(self, queries: Array) -> Any:
+    def _index(self, queries: Array) -> Index:
         """Return what such queries are put to: made when first asked for, never pickled."""
         dtype = _wider(queries, self.samples_)
         if dtype not in self._kept:
-            self._kept[dtype] = _as_dtype(self.samples_, dtype)
+            samples = _as_dtype(self.samples_, dtype)
+            self._kept[dtype] = Index(as_tensor(samples), given=samples)
         return self._kept[dtype]
 
     def __getstate__(self) -> dict[str, Any]:

@@ -10,7 +10,8 @@ from torch import Tensor
 
 from fastgan import backends
 from fastgan.checks import check_matrix, dtype_name
-from fastgan.ops._points import DTYPES, _as_tensor, check_finite
+from fastgan.ops._points import DTYPES, as_tensor, check_finite
+from fastgan.ops.index import Index
 from fastgan.ops.neighbors import nearest_neighbors
 
 Array = NDArray[Any] | Tensor
@@ -58,6 +59,7 @@ class NeighborIndex:
         self.data: Array = rows if isinstance(data, Tensor) else np.ascontiguousarray(data)
         self.strategy = strategy
         self.impl = impl
+        self._kept: Index | None = None
 
     def query(self, queries: Array, k: int = 1, *, exclude_self: bool = False) -> tuple[Any, Any]:
         """Return the ``k`` nearest rows of each query.
@@ -92,9 +94,14 @@ class NeighborIndex:
             impl=self.impl,
         )
 
-    def _index(self) -> Array:
-        """Return what queries are put to."""
-        return self.data
+    def _index(self) -> Index:
+        """Return what queries are put to: made when first asked for, never pickled."""
+        if self._kept is None:
+            self._kept = Index(as_tensor(self.data), given=self.data)
+        return self._kept
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_kept": None}
 
     def __len__(self) -> int:
         return int(self.data.shape[0])
@@ -123,6 +130,6 @@ def _checked(data: Any) -> Tensor:
             "data: expected a tensor without gradient, as distances have none here; "
             "got one that requires it (pass it detached)"
         )
-    rows: Tensor = _as_tensor(data)
+    rows: Tensor = as_tensor(data)
     check_finite("data", rows)
     return rows

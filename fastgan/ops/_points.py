@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from fastgan.checks import check_matrix, check_same_device, check_same_dtype, dtype_name
+from fastgan.ops.index import Index
 
 DTYPES = (torch.uint8, torch.float32, torch.float64)
 _NUMPY_DTYPES = (np.dtype(np.uint8), np.dtype(np.float32), np.dtype(np.float64))
@@ -26,6 +27,7 @@ class Points:
     queries: Tensor  # (n_queries, n_features)
     others: Tensor  # (n_samples, n_features)
     is_numpy: bool
+    index: Index | None = None  # of the other rows, where the caller keeps one
 
     def answer(self, value: Tensor) -> Any:
         """Return a result as the kind of array that the caller gave."""
@@ -46,8 +48,9 @@ def check_points(
     ----------
     queries : array or tensor of shape (n_queries, n_features)
         uint8, float32 or float64. No query at all is fine.
-    others : array or tensor of shape (rows, n_features)
-        Of the same kind, dtype and device; at least one row and one feature.
+    others : array, tensor of shape (rows, n_features), or an Index of one
+        Of the same kind, dtype and device; at least one row and one feature. An index's rows were
+        looked through for NaN when it was made.
     name : str
         What the second matrix is called in messages.
     rows : str
@@ -62,6 +65,8 @@ def check_points(
     ValueError
         For wrong shapes, NaN or infinity, or a tensor that requires a gradient.
     """
+    index = others if isinstance(others, Index) else None
+    others = others if index is None else index.given
     is_numpy = isinstance(queries, np.ndarray)
     for label, value in ((queries_name, queries), (name, others)):
         if not isinstance(value, np.ndarray | Tensor):
@@ -97,9 +102,11 @@ def check_points(
                     f"{label}: expected a tensor without gradient, as distances have none here; "
                     "got one that requires it (pass it detached)"
                 )
-    points = Points(_as_tensor(queries), _as_tensor(others), is_numpy)
+    rows_of_others = as_tensor(others) if index is None else index.rows
+    points = Points(as_tensor(queries), rows_of_others, is_numpy, index)
     check_finite(queries_name, points.queries)
-    check_finite(name, points.others)
+    if index is None:
+        check_finite(name, points.others)
     return points
 
 
@@ -145,7 +152,8 @@ class _WritableView:
         self.owner = array  # keeps the memory alive
 
 
-def _as_tensor(value: Any) -> Tensor:
+def as_tensor(value: Any) -> Tensor:
+    """Return an array or tensor as a contiguous tensor, on the same memory where it can be."""
     if isinstance(value, Tensor):
         return value.contiguous()
     array = np.ascontiguousarray(value)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -48,12 +49,15 @@ class Index:
     ----------
     rows : Tensor of shape (n_rows, n_features), uint8, float32 or float64, contiguous, on the CPU
         Not copied.
+    given : array or tensor, optional
+        What the rows were made of, if not of themselves: it says what kind answers are.
     keep : bool
         Keep the sketches of all blocks (460 bytes a row) for the next question, or of none.
     """
 
-    def __init__(self, rows: Tensor, *, keep: bool = True) -> None:
+    def __init__(self, rows: Tensor, *, given: Any = None, keep: bool = True) -> None:
         self.rows = rows
+        self.given = rows if given is None else given
         self._keep = keep
         self._frame: _core.Frame | None = None
         self._blocks: dict[int, _core.Sketch] = {}

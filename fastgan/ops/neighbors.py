@@ -85,7 +85,8 @@ def nearest_neighbors(
     queries : array or tensor of shape (n_queries, n_features), uint8, float32 or float64
         uint8 means the numbers 0..255, never rescaled.
     data : array or tensor of shape (n_rows, n_features)
-        NumPy or torch, dtype and device as ``queries``.
+        NumPy or torch, dtype and device as ``queries``. (:class:`fastgan.NeighborIndex` keeps what
+        is prepared for them between calls.)
     k : int
         How many neighbours, at most the number of rows that can be one.
     exclude_self : bool
@@ -135,6 +136,8 @@ def nearest_neighbors(
     if backends.resolve_impl("neighbors", impl, points.queries.device) == "reference":
         backends.check_strategy(strategy, impl="reference")
         found = reference_nearest_neighbors(points.queries, points.others, int(k), exclude_self)
+    elif points.index is not None:
+        found = search(points.index, points.queries, int(k), bool(exclude_self), strategy)
     else:
         found = _op(points.queries, points.others, int(k), bool(exclude_self), strategy)
     return points.answer(found[0]), points.answer(found[1])

@@ -144,16 +144,28 @@ def parzen_log_likelihood(
         check_exclude_self(points)
         if n_samples < 2:
             raise ValueError("exclude_self: expected at least 2 samples, got 1")
-    log_sums, log_dropped = _op(
-        points.queries,
-        points.others,
-        sigmas,
-        BLOCK_SIZE,
-        float(tolerance),
-        bool(exclude_self),
-        strategy,
-        impl,
-    )
+    if points.index is None:
+        log_sums, log_dropped = _op(
+            points.queries,
+            points.others,
+            sigmas,
+            BLOCK_SIZE,
+            float(tolerance),
+            bool(exclude_self),
+            strategy,
+            impl,
+        )
+    else:
+        gathering = ParzenSums(
+            points.queries,
+            sigmas,
+            tolerance=float(tolerance),
+            n_samples=n_samples,
+            exclude_self=bool(exclude_self),
+            strategy=strategy,
+            impl=impl,
+        )
+        log_sums, log_dropped = gathering.add_index(points.index, 0, BLOCK_SIZE)
     normalisers = [
         math.log(n_samples - exclude_self) + n_features * math.log(value * math.sqrt(2 * math.pi))
         for value in sigmas.tolist()
@@ -164,7 +176,8 @@ def parzen_log_likelihood(
         values = values[0]
     if not return_bound:
         return points.answer(values)
-    bound = torch.log1p(torch.exp(_merge(log_dropped) - sums))
+    dropped = _merge(log_dropped)
+    bound = torch.where(dropped == -torch.inf, 0.0, torch.log1p(torch.exp(dropped - sums)))
     return points.answer(values), points.answer(bound[0] if is_scalar else bound)
 
 
