@@ -111,9 +111,7 @@ class Frame:
 class Sketch:
     n_rows: int
     n_bytes: int
-    def __init__(
-        self, frame: Frame, points: NDArray[Any], role: str, n_threads: int
-    ) -> None: ...
+    def __init__(self, frame: Frame, points: NDArray[Any], role: str, n_threads: int) -> None: ...
 
 def index_nearest_neighbors(
     queries: Sketch,

@@ -16,8 +16,8 @@ from torch import Tensor
 
 from fastgan.checks import check_integer
 from fastgan.ops._points import Points, check_points
-from fastgan.ops.neighbors import nearest_neighbors
 from fastgan.ops.count_within import count_within
+from fastgan.ops.neighbors import nearest_neighbors
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from fastgan.ops.neighbors import nearest_neighbors
 from fastgan.ops.count_within import count_within
+from fastgan.ops.neighbors import nearest_neighbors
 
 _PAIRS_AT_ONCE = 1 << 22
 

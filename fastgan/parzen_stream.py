@@ -317,7 +317,8 @@ class ParzenStream:
         return ParzenSums(
             self._queries,
             self._sigmas,
-            n_samples=n_samples,
+            n_samples=self.block_size if self.each_block else n_samples,
+            each_block=self.each_block,
             exclude_self=self.exclude_self,
             **self._engine_options,
         )
@@ -328,9 +329,7 @@ class ParzenStream:
         ``n_whole`` is how many samples there are in all where the rows are all of them.
         """
         first = block * self.block_size
-        if self.each_block:
-            sums = self._fresh_sums(len(rows))
-        elif block == 0 and len(rows) < self.block_size:
+        if block == 0 and len(rows) < self.block_size:
             sums = self._fresh_sums(n_whole)  # a first block that is cut short settles nothing
         else:
             sums = self._sums

@@ -86,20 +86,28 @@ class Index:
             return False
         return self.shares(width).prunes(n_features)
 
-    def blocks(
-        self, n_rows: int = BLOCK_ROWS, *, frame_of: Index | None = None
-    ) -> Iterator[tuple[int, _core.Sketch]]:
-        """Yield the first row and the sketch of each block, in another index's frame if given."""
-        others = frame_of is not None and frame_of is not self
-        keep = self._keep and n_rows == BLOCK_ROWS and not others
-        for first in range(0, len(self.rows), n_rows):
-            sketch = self._blocks.get(first) if keep else None
-            if sketch is None:
-                maker = self if frame_of is None else frame_of
-                sketch = maker.sketch(self.rows[first : first + n_rows], "samples")
-                if keep:
-                    self._blocks[first] = sketch
-            yield first, sketch
+    def block(self, rows: slice, *, frame_of: Index | None = None) -> _core.Sketch:
+        """Return the sketch of some rows, in another index's frame if given.
+
+        Kept, where sketches are, if the rows are a whole block in this index's own frame.
+        """
+        maker = self if frame_of is None else frame_of
+        is_block = rows.start % BLOCK_ROWS == 0 and rows.stop == min(
+            rows.start + BLOCK_ROWS, len(self.rows)
+        )
+        keeps = self._keep and is_block and maker is self
+        sketch = self._blocks.get(rows.start) if keeps else None
+        if sketch is None:
+            sketch = maker.sketch(self.rows[rows], "samples")
+            if keeps:
+                self._blocks[rows.start] = sketch
+        return sketch
+
+    def blocks(self) -> Iterator[tuple[int, _core.Sketch]]:
+        """Yield the first row and the sketch of each block."""
+        for first in range(0, len(self.rows), BLOCK_ROWS):
+            stop = min(first + BLOCK_ROWS, len(self.rows))
+            yield first, self.block(slice(first, stop))
 
     def sketch(self, rows: Tensor, role: str) -> _core.Sketch:
         """Sketch rows in this index's frame, as "queries" or "samples"."""

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from fastgan import backends
+from fastgan.batches import is_stream
 from fastgan.checks import check_integer, check_number
 from fastgan.ops._points import check_exclude_self, check_points
 from fastgan.ops._registry import register
@@ -87,8 +88,10 @@ def parzen_log_likelihood(
     ----------
     queries : array or tensor of shape (n_queries, n_features), uint8, float32 or float64
         The points whose likelihood is asked. uint8 means the numbers 0..255, never rescaled.
-    samples : array or tensor of shape (n_samples, n_features)
-        The centres of the Gaussians; NumPy or torch, dtype and device as ``queries``.
+    samples : array or tensor of shape (n_samples, n_features), or an iterator of batches
+        The centres of the Gaussians; NumPy or torch, dtype and device as ``queries``. A
+        memory-mapped array and batches from an iterator are read block by block and may be larger
+        than memory; :class:`fastgan.ParzenStream` can also be cut and continued.
     sigma : float or sequence of floats
         Standard deviation of each Gaussian, in the units of the data. A sequence is answered in one
         pass.
@@ -136,6 +139,19 @@ def parzen_log_likelihood(
     check_number("tolerance", tolerance)
     if tolerance < 0:
         raise ValueError(f"tolerance: expected a number of nats of at least 0, got {tolerance}")
+    if is_stream(samples):
+        from fastgan.parzen_of_stream import parzen_log_likelihood_of_stream
+
+        return parzen_log_likelihood_of_stream(
+            queries,
+            samples,
+            sigma,
+            tolerance=tolerance,
+            return_bound=return_bound,
+            exclude_self=exclude_self,
+            strategy=strategy,
+            impl=impl,
+        )
     backends.check_strategy(strategy)
     points = check_points(queries, samples, "samples", "n_samples")
     sigmas, is_scalar = check_sigmas(sigma)

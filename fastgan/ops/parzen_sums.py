@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 
 import numpy as np
 import torch
@@ -32,6 +33,9 @@ class ParzenSums:
         The most, in nats, that a sum over all samples may be too low for what was left out.
     n_samples : int, optional
         How many samples there are in all; where it is not known, thresholds hold for 2^32.
+    each_block : bool
+        The sum of each block alone is right to ``tolerance``, not only the sum of all: for blocks
+        that are left out in turn. Less can be left out then.
     exclude_self : bool
         The queries are the samples: sample i is left out of the sum of query i.
     strategy, impl : str
@@ -50,6 +54,7 @@ class ParzenSums:
         *,
         tolerance: float = 1e-6,
         n_samples: int | None = None,
+        each_block: bool = False,
         exclude_self: bool = False,
         strategy: str = "auto",
         impl: str = "auto",
@@ -58,6 +63,7 @@ class ParzenSums:
         self.sigmas = sigmas.to(queries.device)
         self.tolerance = tolerance
         self.n_samples = n_samples
+        self.each_block = each_block
         self.exclude_self = exclude_self
         self.impl = backends.resolve_impl("parzen", impl, queries.device)
         backends.check_strategy(strategy, impl=self.impl)
@@ -68,7 +74,6 @@ class ParzenSums:
         self._precision = "auto"
         self._least: NDArray[np.float64] | None = None  # bounds of the smallest squared distances
         self._index: Index | None = None  # whose frame all sketches share
-        self._has_met_first = False
         self._asking: list[tuple[int, _core.Sketch]] = []
 
     def add(self, samples: Tensor, first_sample: int, block_size: int) -> tuple[Tensor, Tensor]:
@@ -128,16 +133,19 @@ class ParzenSums:
     def _add_dense(
         self, samples: Tensor, first_sample: int, block_size: int, log_sums: Tensor
     ) -> None:
-        self._precision = _core.parzen_log_sums(
-            array(self.queries),
-            array(samples),
-            array(self.sigmas),
-            block_size,
-            -first_sample if self.exclude_self else None,
-            self._precision,
-            torch.get_num_threads(),
-            array(log_sums),
-        )
+        for blocks, rows in self._groups(len(samples), block_size):
+            group = log_sums[blocks].contiguous()
+            self._precision = _core.parzen_log_sums(
+                array(self.queries),
+                array(samples[rows]),
+                array(self.sigmas),
+                block_size,
+                -(first_sample + rows.start) if self.exclude_self else None,
+                self._precision,
+                torch.get_num_threads(),
+                array(group),
+            )
+            log_sums[blocks] = group
         backends.log_once(f"parzen: {self._precision} products")
 
     def _add_pruned(
@@ -152,44 +160,48 @@ class ParzenSums:
         if self._index is None:
             self._index = index
             self._asking = list(index.chunks(self.queries))
-        n_threads = torch.get_num_threads()
-        rows = block_size * max(1, BLOCK_ROWS // block_size)
-        for first, sketch in index.blocks(rows, frame_of=self._index):
-            own = -(first_sample + first)
-            if self._least is None:
-                self._least = self._least_of_first(index.rows[:_SEED_ROWS], own)
-            blocks = slice(first // block_size, -(-(first + sketch.n_rows) // block_size))
-            met = []
+        for blocks, rows in self._groups(len(index.rows), block_size):
+            sketch = index.block(rows, frame_of=self._index)
+            own = -(first_sample + rows.start)
+            least = self._least
+            if least is None:
+                seeds = index.rows[rows.start : min(rows.stop, rows.start + _SEED_ROWS)]
+                least = self._least_among(self._index.sketch(seeds, "samples"), own)
+            met = np.empty_like(least)
             for start, asking in self._asking:
                 chunk = slice(start, start + asking.n_rows)
                 sums = np.empty((blocks.stop - blocks.start, len(self.sigmas), asking.n_rows))
                 dropped = np.empty_like(sums)
-                least = np.empty((len(sums), asking.n_rows))
+                met_by_block = np.empty((len(sums), asking.n_rows))
                 _core.index_parzen_log_sums(
                     asking,
                     sketch,
                     array(self.sigmas),
                     self._cut,
-                    self._least[chunk],
+                    least[chunk],
                     block_size,
                     start + own if self.exclude_self else None,
-                    n_threads,
+                    torch.get_num_threads(),
                     sums,
                     dropped,
-                    least,
+                    met_by_block,
                 )
                 log_sums[blocks, :, chunk] = torch.from_numpy(sums)
                 log_dropped[blocks, :, chunk] = torch.from_numpy(dropped)
-                met.append(least.min(axis=0))
-            if not self._has_met_first:
-                # What the first group holds bounds the smallest distance in all others.
-                self._least = np.concatenate(met)
-                self._has_met_first = True
+                met[chunk] = met_by_block.min(axis=0)
+            if self._least is None and not self.each_block:
+                self._least = met  # what the first group holds bounds the least of all others
 
-    def _least_of_first(self, samples: Tensor, own: int) -> NDArray[np.float64]:
-        """Return each query's smallest squared distance to the very first samples."""
-        assert self._index is not None
-        sketch = self._index.sketch(samples, "samples")
+    def _groups(self, n_rows: int, block_size: int) -> Iterator[tuple[slice, slice]]:
+        """Yield blocks, and their rows, that are worked through together."""
+        n_blocks = -(-n_rows // block_size)
+        at_once = 1 if self.each_block else max(1, BLOCK_ROWS // block_size)
+        for first in range(0, n_blocks, at_once):
+            last = min(n_blocks, first + at_once)
+            yield slice(first, last), slice(first * block_size, min(n_rows, last * block_size))
+
+    def _least_among(self, sketch: _core.Sketch, own: int) -> NDArray[np.float64]:
+        """Return each query's smallest squared distance to some samples."""
         squared = np.full((len(self.queries), 1), np.inf)
         indices = np.full(squared.shape, -1, dtype=np.int64)
         for start, asking in self._asking:
@@ -213,7 +225,6 @@ class ParzenSums:
         state = {
             "strategy": torch.tensor(_STRATEGIES.index(self.strategy)),
             "precision": torch.tensor(_PRECISIONS.index(self._precision)),
-            "has_met_first": torch.tensor(self._has_met_first),
         }
         if self._least is not None:
             state["least"] = torch.from_numpy(self._least)
@@ -223,7 +234,6 @@ class ParzenSums:
         """Take back what :meth:`state_dict` returned."""
         self.strategy = _STRATEGIES[int(state["strategy"])]
         self._precision = _PRECISIONS[int(state["precision"])]
-        self._has_met_first = bool(state["has_met_first"])
         self._least = state["least"].numpy().copy() if "least" in state else None
 
 
