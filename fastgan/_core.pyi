@@ -144,6 +144,9 @@ def index_parzen_log_sums(
     log_dropped: NDArray[Any],
     least_met: NDArray[Any],
 ) -> tuple[int, int]: ...
+def index_lower_bounds(
+    queries: Sketch, samples: Sketch, coarse: NDArray[Any], fine: NDArray[Any]
+) -> None: ...
 def index_probe(
     frame: Frame, points: NDArray[Any], width: float, n_threads: int
 ) -> tuple[float, float]: ...

@@ -116,6 +116,19 @@ Left parzen(const Sketch& queries, const Sketch& samples, const py::array& sigma
   return {left.coarse, left.fine};
 }
 
+void fill_lower_bounds(const Sketch& queries, const Sketch& samples, py::array coarse,
+                       py::array fine) {
+  expect_pair(queries, samples);
+  double* of_coarse = output<double>(coarse, "coarse", 2);
+  double* of_fine = output<double>(fine, "fine", 2);
+  for (const py::array* array : {&coarse, &fine}) {
+    expect_size(array->shape(0), py::ssize_t(queries.set->points().n_rows), "coarse, fine");
+    expect_size(array->shape(1), py::ssize_t(samples.set->points().n_rows), "coarse, fine");
+  }
+  py::gil_scoped_release release;
+  lower_bounds(*queries.set, *samples.set, of_coarse, of_fine);
+}
+
 std::pair<double, double> probe(const FramePointer& frame, const py::array& points, double width,
                                 std::size_t n_threads) {
   const Points rows = as_points(points, "points");
@@ -149,6 +162,9 @@ void register_index(pybind11::module_& module) {
              py::arg("own_offset"), py::arg("n_threads"), py::arg("log_sums"),
              py::arg("log_dropped"), py::arg("least_met"),
              "Fills (n_blocks, n_sigmas, n_queries) sums and limits.");
+  module.def("index_lower_bounds", &fill_lower_bounds, py::arg("queries"), py::arg("samples"),
+             py::arg("coarse"), py::arg("fine"),
+             "Fills (n_queries, n_samples) lower bounds of distances, for tests.");
   module.def("index_probe", &probe, py::arg("frame"), py::arg("points"), py::arg("width"),
              py::arg("n_threads"), "Shares of pairs that coarse and fine sketches leave.");
 }

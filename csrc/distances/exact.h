@@ -6,7 +6,11 @@
 // squared_distance_rounded_once: the real number, rounded once to float64 (uint8 in integers, else
 // double-double, whose own error of about 2^-100 is far below what could move a rounding except
 // within that distance of a midpoint between two float64 numbers).
+// Where squares fall below float64's normal numbers, both may also be off by
+// squared_distance_underflow(), an absolute error.
 #pragma once
+
+#include <limits>
 
 #include "simd/vector.h"
 
@@ -14,6 +18,10 @@ namespace fastgan::FASTGAN_LEVEL {
 
 inline double squared_distance_relative_error(std::size_t n_features) {
   return (static_cast<double>(n_features) + 32.0) * 0x1p-53;
+}
+
+inline double squared_distance_underflow(std::size_t n_features) {
+  return (static_cast<double>(n_features) + 2.0) * std::numeric_limits<double>::denorm_min();
 }
 
 inline double squared_distance(const std::uint8_t* x, const std::uint8_t* y, std::size_t n) {

@@ -113,10 +113,10 @@ struct Sketcher {
   }
 
   // Rounding of the lattice's own arithmetic in float32 is within a part in 10^4 of the radius and
-  // 6 u of the numbers, which error_factor holds.
-  double radius(double rounding, double norm, double tail) const {
+  // 6 u of the numbers: of the row's, which error_factor holds, and of what its tail is less.
+  double radius(double rounding, double norm, double tail, double mean_tail) const {
     const double error = error_factor * norm + 1e-30;
-    return rounding * 1.0001 + error + tail_error(tail, norm, error);
+    return rounding * 1.0001 + error + 6.0 * kUnit * mean_tail + tail_error(tail, norm, error);
   }
 
   void write(std::size_t row, float* coordinates, double squared_norm) const {
@@ -135,7 +135,7 @@ struct Sketcher {
       head[kCoarse - 1] = static_cast<float>(coarse_tail - task.coarse_tail);
       coarse_radius = radius(to_lattice(head, kCoarse, static_cast<float>(task.coarse_step), 1.0f,
                                         static_cast<float>(kCoarseMost), coarse),
-                             norm, coarse_tail);
+                             norm, coarse_tail, task.coarse_tail);
       const double fine_tail = tail_of(squared_norm, all);
       coordinates[out.n_fine - 1] = static_cast<float>(fine_tail - task.fine_tail);
       const double offset = fine_tail - task.fine_tail;
@@ -144,7 +144,7 @@ struct Sketcher {
       fine_radius =
           radius(to_lattice(coordinates, out.n_fine, static_cast<float>(task.fine_step),
                             static_cast<float>(shrink), static_cast<float>(kFineMost), fine),
-                 norm, fine_tail);
+                 norm, fine_tail, task.fine_tail);
     } else {
       std::fill(fine, fine + out.n_fine, std::int16_t{0});
     }

@@ -1,6 +1,7 @@
 #include "index/sketches.h"
 
 #include <algorithm>
+#include <cmath>
 #include <utility>
 
 #include "common/thread_pool.h"
@@ -66,6 +67,35 @@ IndexScan index_scan(const SketchSet& queries, const SketchSet& samples, Own own
           frame.fine_step,
           frame.coarse_radius_limit,
           own};
+}
+
+void lower_bounds(const SketchSet& queries, const SketchSet& samples, double* coarse,
+                  double* fine) {
+  const IndexScan scan = index_scan(queries, samples, Own{});
+  const Sketches &x = scan.queries, &s = scan.samples;
+  const auto bound = [&](std::int64_t squared, double step, float radius_x, float radius_s) {
+    return (step * std::sqrt(static_cast<double>(squared)) - static_cast<double>(radius_x) -
+            static_cast<double>(radius_s)) /
+           scan.scale;
+  };
+  for (std::size_t query = 0; query < x.n_rows; ++query) {
+    for (std::size_t row = 0; row < s.n_rows; ++row) {
+      std::int64_t of_coarse = 0, of_fine = 0;
+      const std::uint8_t* panel = s.coarse_panels + row / kPanelRows * kPanelRows * kCoarse;
+      for (std::size_t i = 0; i < kCoarse; ++i) {
+        const int at = panel[(i / 4 * kPanelRows + row % kPanelRows) * 4 + i % 4] - 128;
+        const int difference = x.coarse_rows[query * kCoarse + i] - at;
+        of_coarse += difference * difference;
+      }
+      for (std::size_t i = 0; i < s.n_fine; ++i) {
+        const std::int64_t difference = x.fine[query * s.n_fine + i] - s.fine[row * s.n_fine + i];
+        of_fine += difference * difference;
+      }
+      const std::size_t to = query * s.n_rows + row;
+      coarse[to] = bound(of_coarse, scan.coarse_step, x.coarse_radii[query], s.coarse_radii[row]);
+      fine[to] = bound(of_fine, scan.fine_step, x.fine_radii[query], s.fine_radii[row]);
+    }
+  }
 }
 
 }  // namespace fastgan

@@ -39,4 +39,8 @@ class SketchSet {
 // A pass of queries over samples, both sketched in one frame.
 IndexScan index_scan(const SketchSet& queries, const SketchSet& samples, Own own);
 
+// The lower bounds of all distances that the two lattices give, (n_queries, n_samples) each, in the
+// units of the points; for tests.
+void lower_bounds(const SketchSet& queries, const SketchSet& samples, double* coarse, double* fine);
+
 }  // namespace fastgan

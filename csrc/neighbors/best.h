@@ -55,13 +55,20 @@ class Best {
   std::vector<Entry> entries_;
 };
 
+// No squared distance above it is `rounded` or less once it is rounded.
+inline double most_rounded_to(double rounded, std::size_t n_features) {
+  return rounded * (1.0 + 0x1p-51) + squared_distance_underflow(n_features);
+}
+
 // The squared distance rounded once, if it does not exceed `bound`; else some number above it. The
 // plain float64 sum, which costs a fifth, tells most pairs.
 template <class In>
 double squared_distance_within(const In* x, const In* y, std::size_t n_features, double bound) {
   const double plain = squared_distance(x, y, n_features);
   const double error = squared_distance_relative_error(n_features);
-  if (plain * (1.0 - error) > bound) return std::numeric_limits<double>::infinity();
+  if (plain * (1.0 - error) > bound + squared_distance_underflow(n_features)) {
+    return std::numeric_limits<double>::infinity();
+  }
   return squared_distance_rounded_once(x, y, n_features);
 }
 

@@ -24,8 +24,7 @@ class Search {
   double threshold(std::size_t query) const {
     const std::size_t q = query - task_.first_query;
     if (best_[q].is_settled()) return kNothing;
-    const double bound = std::min(best_[q].bound(), seeds_[q]);
-    return bound * (1.0 + 0x1p-51);  // its true value may be half a unit larger
+    return most_rounded_to(std::min(best_[q].bound(), seeds_[q]), task_.queries.n_features);
   }
 
   // The k-th smallest distance of a few rows of best scores bounds the k-th smallest of all.
@@ -45,7 +44,8 @@ class Search {
     const auto kth = squared_.begin() + static_cast<std::ptrdiff_t>(task_.k - 1);
     std::nth_element(squared_.begin(), kth, squared_.end());
     const double error = squared_distance_relative_error(task_.queries.n_features);
-    seeds_[query - task_.first_query] = *kth * (1.0 + 2.0 * error);
+    seeds_[query - task_.first_query] =
+        *kth * (1.0 + 2.0 * error) + squared_distance_underflow(task_.queries.n_features);
   }
 
   void visit(std::size_t query, TileRange, const std::size_t* rows, std::size_t n) {
@@ -99,7 +99,10 @@ class Count {
 
   explicit Count(const IndexCountTask& task) : task_(task) {}
 
-  double threshold(std::size_t query) const { return task_.squared_radii[query] * (1.0 + 0x1p-51); }
+  double threshold(std::size_t query) const {
+    const double radius = task_.squared_radii[query];
+    return radius < 0.0 ? kNothing : most_rounded_to(radius, task_.queries.n_features);
+  }
   void seed(std::size_t, TileRange, float*) {}
   void visit(std::size_t query, TileRange, const std::size_t* rows, std::size_t n) {
     const double radius = task_.squared_radii[query];

@@ -110,21 +110,24 @@ class Engine {
       exact_.push_back(d2);
     }
     const T least_rest = smallest(distances, n_columns);
-    // The reference is kept representable in T, so that subtracting it rounds only once.
-    sums.lower_reference(round_down(std::min(least_exact, static_cast<double>(least_rest))),
-                         inverse_);
+    sums.lower_reference(std::min(least_exact, static_cast<double>(least_rest)), inverse_);
     if (!(sums.reference < std::numeric_limits<double>::infinity())) return;
     for (const double d2 : exact_) {
       for (std::size_t j = 0; j < inverse_.size(); ++j) {
         sums.values[j] += std::exp((sums.reference - d2) * inverse_[j]);
       }
     }
+    // A number of T, so that subtracting it rounds only once. It is below the reference by less
+    // than a third of the allowance: where that is many nats, nothing of the rest is within the
+    // cut.
+    const double zero_point = round_down(sums.reference);
     for (std::size_t j = 0; j < inverse_.size(); ++j) {
       // Terms below 2^-60 of the sum, all n_samples of them together, are below float64's rounding.
       const double cut = (42.0 + log_n_) / inverse_[j];
       if (static_cast<double>(least_rest) - sums.reference > cut) continue;
       sums.values[j] +=
-          sum_of_exponentials(distances, n_columns, static_cast<T>(sums.reference),
+          std::exp((sums.reference - zero_point) * inverse_[j]) *
+          sum_of_exponentials(distances, n_columns, static_cast<T>(zero_point),
                               static_cast<T>(inverse_[j]), round_up<T>(sums.reference + cut));
     }
   }
