@@ -22,6 +22,16 @@ using StripBits = std::uint32_t (*)[kTilePanels + 1];
 
 #if defined(FASTGAN_LEVEL_avx512_vnni)
 
+// Four products of an unsigned and a signed byte, added to each lane. The intrinsic says the same,
+// but gcc 12 copies the accumulators of a loop full of it from register to register.
+FASTGAN_INLINE void add_products(__m512i& sum, __m512i columns, __m512i word) {
+#if defined(__GNUC__) || defined(__clang__)
+  __asm__("vpdpbusd %2, %1, %0" : "+v"(sum) : "v"(columns), "v"(word));
+#else
+  sum = _mm512_dpbusd_epi32(sum, columns, word);
+#endif
+}
+
 class CoarseTile {
  public:
   void load(const Sketches& samples, std::size_t first_panel, std::size_t n_panels) {
@@ -51,57 +61,66 @@ class CoarseTile {
 
   // bits[row][panel] has bit i set where the score of row i of the panel is at least
   // least_scores[row].
-  FASTGAN_NOINLINE void compare(const Strip& strip, std::size_t n_panels,
-                                const std::int32_t* least_scores, StripBits bits) const {
+  void compare(const Strip& strip, std::size_t n_panels, const std::int32_t* least_scores,
+               StripBits bits) const {
     for (std::size_t panel = 0; panel < n_panels; ++panel) {
-      const Sums sums = multiply(strip, panel);
+      alignas(64) std::int32_t sums[kStrip][kPanelRows];
+      multiply(strip, panel, sums);
       for (std::size_t row = 0; row < kStrip; ++row) {
         const __m512i least = _mm512_set1_epi32(least_scores[row]);
-        const std::uint32_t low = _mm512_cmpge_epi32_mask(sums.low[row], least);
-        const std::uint32_t high = _mm512_cmpge_epi32_mask(sums.high[row], least);
+        const std::uint32_t low = _mm512_cmpge_epi32_mask(_mm512_load_si512(sums[row]), least);
+        const std::uint32_t high =
+            _mm512_cmpge_epi32_mask(_mm512_load_si512(sums[row] + 16), least);
         bits[row][panel] = low | high << 16;
       }
     }
   }
 
   // scores[row * stride + i], i over the rows of all panels.
-  FASTGAN_NOINLINE void scores(const Strip& strip, std::size_t n_panels, float* out,
-                               std::size_t stride) const {
+  void scores(const Strip& strip, std::size_t n_panels, float* out, std::size_t stride) const {
     for (std::size_t panel = 0; panel < n_panels; ++panel) {
-      const Sums sums = multiply(strip, panel);
+      alignas(64) std::int32_t sums[kStrip][kPanelRows];
+      multiply(strip, panel, sums);
       for (std::size_t row = 0; row < kStrip; ++row) {
         float* to = out + row * stride + panel * kPanelRows;
-        _mm512_storeu_ps(to, _mm512_cvtepi32_ps(sums.low[row]));
-        _mm512_storeu_ps(to + 16, _mm512_cvtepi32_ps(sums.high[row]));
+        for (std::size_t i = 0; i < kPanelRows; ++i) to[i] = static_cast<float>(sums[row][i]);
       }
     }
   }
 
  private:
-  struct Sums {
-    __m512i low[kStrip], high[kStrip];
-  };
-
-  FASTGAN_INLINE Sums multiply(const Strip& strip, std::size_t panel) const {
-    Sums sums;
-    const __m512i low = _mm512_load_si512(minus_half_norms_ + panel * kPanelRows);
-    const __m512i high = _mm512_load_si512(minus_half_norms_ + panel * kPanelRows + 16);
-    for (std::size_t row = 0; row < kStrip; ++row) {
-      sums.low[row] = low;
-      sums.high[row] = high;
-    }
+  // Row by row in so many words: in a loop over an array of sums gcc 12 leaves them in memory.
+  FASTGAN_NOINLINE void multiply(const Strip& strip, std::size_t panel,
+                                 std::int32_t (*sums)[kPanelRows]) const {
+    static_assert(kStrip == 12);
     const std::uint8_t* columns = panels_ + panel * kPanelRows * kCoarse;
     const std::int32_t* words = strip.words();
+    const __m512i start0 = _mm512_load_si512(minus_half_norms_ + panel * kPanelRows);
+    const __m512i start1 = _mm512_load_si512(minus_half_norms_ + panel * kPanelRows + 16);
+#define FASTGAN_ROWS(of) of(0) of(1) of(2) of(3) of(4) of(5) of(6) of(7) of(8) of(9) of(10) of(11)
+#define FASTGAN_START(row) __m512i low##row = start0, high##row = start1;
+#define FASTGAN_ADD(row)                                \
+  {                                                     \
+    const __m512i word = _mm512_set1_epi32(words[row]); \
+    add_products(low##row, column0, word);              \
+    add_products(high##row, column1, word);             \
+  }
+#define FASTGAN_STORE(row)                 \
+  _mm512_store_si512(sums[row], low##row); \
+  _mm512_store_si512(sums[row] + 16, high##row);
+    FASTGAN_ROWS(FASTGAN_START)
     for (std::size_t group = 0; group < kCoarse / 4; ++group) {
-      const __m512i column0 = _mm512_loadu_si512(columns + group * kPanelRows * 4);
-      const __m512i column1 = _mm512_loadu_si512(columns + group * kPanelRows * 4 + 64);
-      for (std::size_t row = 0; row < kStrip; ++row) {
-        const __m512i word = _mm512_set1_epi32(words[group * kStrip + row]);
-        sums.low[row] = _mm512_dpbusd_epi32(sums.low[row], column0, word);
-        sums.high[row] = _mm512_dpbusd_epi32(sums.high[row], column1, word);
-      }
+      const __m512i column0 = _mm512_loadu_si512(columns);
+      const __m512i column1 = _mm512_loadu_si512(columns + 64);
+      FASTGAN_ROWS(FASTGAN_ADD)
+      columns += kPanelRows * 4;
+      words += kStrip;
     }
-    return sums;
+    FASTGAN_ROWS(FASTGAN_STORE)
+#undef FASTGAN_ROWS
+#undef FASTGAN_START
+#undef FASTGAN_ADD
+#undef FASTGAN_STORE
   }
 
   const std::uint8_t* panels_ = nullptr;

@@ -13,6 +13,9 @@ namespace fastgan {
 namespace {
 
 constexpr int kIterations = 2;  // of the subspace iteration, after a product with random signs
+// Random directions hold less than this of data that no few directions hold: isotropic noise. More
+// iterations would not help, and sketches will not either.
+constexpr double kLeastHeld = 0.6;
 constexpr std::uint32_t kSignsStep = 0, kMixStep = 1;  // of the Philox draws; seed and stream are 0
 
 std::size_t size_of(Scalar scalar) {
@@ -24,6 +27,14 @@ void random_signs(std::uint32_t step, std::size_t n, std::size_t n_threads, doub
   std::vector<std::uint32_t> words(n);
   philox_words({0, step, 0}, 0, n, words.data(), n_threads);
   for (std::size_t i = 0; i < n; ++i) signs[i] = words[i] >> 31 ? 1.0 : -1.0;
+}
+
+double sum_of_squares(const std::vector<float>& values) {
+  double sum[8] = {};
+  for (std::size_t i = 0; i < values.size(); ++i) {
+    sum[i % 8] += static_cast<double>(values[i]) * static_cast<double>(values[i]);
+  }
+  return ((sum[0] + sum[1]) + (sum[2] + sum[3])) + ((sum[4] + sum[5]) + (sum[6] + sum[7]));
 }
 
 // The mean of the rows, and the power of two that brings the largest centred number to [1, 2).
@@ -92,17 +103,20 @@ void settle_directions(const Points& rows, std::size_t n_threads, Frame& frame) 
     for (std::size_t i = 0; i < d * k; ++i) {
       wide[i] = i % k == k - 1 ? 0.0 : static_cast<double>(frame.directions[i]);
     }
-    frame.defect = orthonormalise(wide.data(), d, k, n_threads);
+    orthonormalise(wide.data(), d, k, n_threads);
     if (iteration == kIterations) break;
     std::copy(wide.begin(), wide.end(), frame.directions.begin());
     cross_product(transposed.data(), frame.directions.data(), d, m, k, n_threads, along.data());
+    if (sum_of_squares(along) < kLeastHeld * sum_of_squares(x)) break;
   }
+  frame.defect = departure_from_orthonormal(wide.data(), d, k, n_threads);
   std::vector<double> mix(kCoarse * kCoarse);
   random_signs(kMixStep, mix.size(), n_threads, mix.data());
   for (std::size_t i = 0; i < kCoarse; ++i) {
     mix[i * kCoarse + kCoarse - 1] = mix[(kCoarse - 1) * kCoarse + i] = 0.0;
   }
-  frame.defect += orthonormalise(mix.data(), kCoarse, kCoarse, n_threads);
+  orthonormalise(mix.data(), kCoarse, kCoarse, n_threads);
+  frame.defect += departure_from_orthonormal(mix.data(), kCoarse, kCoarse, n_threads);
   parallel_rows(d, 16, n_threads, [&](std::size_t first, std::size_t last) {
     for (std::size_t row = first; row < last; ++row) {
       double mixed[kCoarse] = {};
@@ -178,7 +192,7 @@ Frame Frame::of(const Points& points, std::size_t n_threads) {
   frame.n_features = points.n_features;
   frame.n_fine =
       std::clamp<std::size_t>((points.n_features / 4 + 31) / 32 * 32, kCoarse + 32, kMostFine);
-  const GatheredRows rows(points, kFrameRows);
+  const GatheredRows rows(points, frame_rows(points.n_rows));
   settle_centre_and_scale(rows.points, n_threads, frame);
   settle_directions(rows.points, n_threads, frame);
   settle_lattices(rows.points, n_threads, frame);

@@ -29,12 +29,14 @@
 
 namespace fastgan {
 
-inline constexpr std::size_t kCoarse = 64;       // numbers of a coarse sketch, the tail the last
-inline constexpr std::size_t kMostFine = 192;    // numbers of a fine sketch, at most
-inline constexpr int kCoarseMost = 127;          // largest coordinate of a coarse sketch
-inline constexpr double kFineMost = 16383.0;     // largest norm of a fine one: differences fit 16
-                                                 // bits, sums of their squares 32
-inline constexpr std::size_t kFrameRows = 2048;  // rows that a frame is learned from
+inline constexpr std::size_t kCoarse = 64;     // numbers of a coarse sketch, the tail the last
+inline constexpr std::size_t kMostFine = 192;  // numbers of a fine sketch, at most
+inline constexpr int kCoarseMost = 127;        // largest coordinate of a coarse sketch
+inline constexpr double kFineMost = 16383.0;   // largest norm of a fine one: differences fit 16
+                                               // bits, sums of their squares 32
+
+// Rows that a frame is learned from: more pay where many are sketched in it.
+constexpr std::size_t frame_rows(std::size_t n_rows) { return n_rows < 65536 ? 1024 : 2048; }
 
 struct Frame {
   std::size_t n_features = 0;

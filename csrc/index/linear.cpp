@@ -61,8 +61,8 @@ void cross_product(const double* left, const double* right, std::size_t n_rows, 
 
 // Cholesky of the Gram matrix in float64: the columns come from a float32 product and are far from
 // dependent (or exactly so), which leaves ten digits of orthogonality.
-double orthonormalise(double* matrix, std::size_t n_rows, std::size_t n_columns,
-                      std::size_t n_threads) {
+void orthonormalise(double* matrix, std::size_t n_rows, std::size_t n_columns,
+                    std::size_t n_threads) {
   std::vector<double> gram(n_columns * n_columns);
   cross_product(matrix, matrix, n_rows, n_columns, n_columns, n_threads, gram.data());
   cholesky(gram.data(), n_columns);
@@ -80,6 +80,10 @@ double orthonormalise(double* matrix, std::size_t n_rows, std::size_t n_columns,
       }
     }
   });
+}
+
+double departure_from_orthonormal(const double* matrix, std::size_t n_rows, std::size_t n_columns,
+                                  std::size_t n_threads) {
   std::vector<double> square(n_columns * n_columns);
   cross_product(matrix, matrix, n_rows, n_columns, n_columns, n_threads, square.data());
   double departure = 0.0;

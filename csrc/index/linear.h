@@ -27,9 +27,12 @@ void cross_product(const double* left, const double* right, std::size_t n_rows, 
                    std::size_t n_right, std::size_t n_threads, double* products);
 
 // Makes the columns of a row-major (n_rows, n_columns) matrix orthonormal, in order; a column that
-// the ones before it hold already becomes zero. Returns the largest departure of the result, the
-// Frobenius norm of (its Gram matrix less the identity, zero where a column is zero).
-double orthonormalise(double* matrix, std::size_t n_rows, std::size_t n_columns,
-                      std::size_t n_threads);
+// the ones before it hold already becomes zero.
+void orthonormalise(double* matrix, std::size_t n_rows, std::size_t n_columns,
+                    std::size_t n_threads);
+
+// The Frobenius norm of (the matrix's Gram matrix less the identity, zero where a column is zero).
+double departure_from_orthonormal(const double* matrix, std::size_t n_rows, std::size_t n_columns,
+                                  std::size_t n_threads);
 
 }  // namespace fastgan

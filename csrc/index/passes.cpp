@@ -13,7 +13,7 @@ namespace fastgan {
 namespace {
 
 constexpr std::size_t kLeastQueries = 96, kMostQueries = 1008;  // in a task: multiples of a strip
-constexpr std::size_t kProbeQueries = 36;
+constexpr std::size_t kProbeQueries = 12, kProbeRows = 2048;
 
 struct Ranges {
   std::size_t size, count, n;
@@ -100,7 +100,7 @@ Survivors index_parzen_log_sums(const SketchSet& queries, const SketchSet& sampl
 
 Shares probe_index(const std::shared_ptr<const Frame>& frame, const Points& points, double width,
                    std::size_t n_threads) {
-  const GatheredRows rows(points, kFrameRows + kProbeQueries);
+  const GatheredRows rows(points, kProbeRows);
   if (rows.points.n_rows < 4 * kProbeQueries) return {};
   // Rows at equal distances stand for the queries, the others for the samples.
   const GatheredRows asking(rows.points, kProbeQueries);

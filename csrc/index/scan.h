@@ -18,16 +18,21 @@ namespace fastgan::FASTGAN_LEVEL {
 
 // The visitor is told of one query and one tile at a time, in this order for each query, and has
 //
-//     double threshold(query)                       pairs above it may be left out; kNothing: all
-//     void visit(query, tile, rows, n)              ascending rows of the samples that were not
-//     void seed(query, tile, scores)                only where threshold is infinite: scores of the
-//                                                   tile's rows, larger is nearer, may be changed
+//     double threshold(query)                  pairs above it may be left out; kNothing: all of
+//     them void seed(query, tile, scores)           only where that is infinite: the scores of the
+//     tile's
+//                                              rows, larger is nearer; they may be changed
+//     void expect(row)                         it will be visited soon
+//     void visit(query, row)                   kTightens: the threshold is asked for again each
+//     time void visit(query, tile, rows, n)         else: all rows of a tile that are left,
+//     ascending
 struct TileRange {
   std::size_t first, last;
   std::size_t size() const { return last - first; }
 };
 
 inline constexpr double kNothing = -1.0;
+inline constexpr std::size_t kInFlight = 2;  // rows on their way from memory
 
 template <class Visitor>
 class Scan {
@@ -88,8 +93,7 @@ class Scan {
     double reach[kStrip];
     for (std::size_t i = 0; i < kStrip; ++i) {
       const std::size_t query = first + std::min(i, n - 1);
-      const double threshold = visitor_.threshold(query);
-      reach[i] = threshold < 0.0 ? kNothing : scan_.scale * std::sqrt(threshold) * (1.0 + 1e-12);
+      reach[i] = reach_of(query);
       least[i] = least_score(query, reach[i]);
     }
     coarse_.compare(strip_, n_panels_, least, bits());
@@ -140,19 +144,36 @@ class Scan {
     const std::int16_t* asking = scan_.queries.fine + query * n_fine;
     const std::size_t own = tile_.first + scan_.own.place(query, tile_.first, tile_.size());
     const std::size_t n_coarse = collect(bits()[strip_row], own);
-    const double own_reach = reach + static_cast<double>(scan_.queries.fine_radii[query]);
-    std::size_t n = 0;
+    const double own_radius = static_cast<double>(scan_.queries.fine_radii[query]);
+    std::size_t n = 0, n_visited = 0;
     for (std::size_t i = 0; i < n_coarse; ++i) {
       const std::size_t row = rows_[i];
       const double steps =
-          (own_reach + static_cast<double>(samples.fine_radii[row])) * steps_per_length_;
+          (reach + own_radius + static_cast<double>(samples.fine_radii[row])) * steps_per_length_;
       const std::int32_t squared = fine_distance(asking, samples.fine + row * n_fine, n_fine);
-      rows_[n] = row;
-      n += !(static_cast<double>(squared) > steps * steps);
+      if (static_cast<double>(squared) > steps * steps) continue;
+      visitor_.expect(row);
+      rows_[n++] = row;  // never past i
+      if constexpr (Visitor::kTightens) {
+        if (n - n_visited <= kInFlight) continue;
+        visitor_.visit(query, rows_[n_visited++]);
+        reach = reach_of(query);
+        if (reach < 0.0) break;
+      }
     }
     survivors_.coarse += n_coarse;
     survivors_.fine += n;
-    if (n > 0 || Visitor::kVisitsAll) visitor_.visit(query, tile_, rows_.get(), n);
+    if constexpr (Visitor::kTightens) {
+      while (n_visited < n) visitor_.visit(query, rows_[n_visited++]);
+    } else {
+      visitor_.visit(query, tile_, rows_.get(), n);
+    }
+  }
+
+  // How far, in the frame's units, a row that counts can lie.
+  double reach_of(std::size_t query) const {
+    const double threshold = visitor_.threshold(query);
+    return threshold < 0.0 ? kNothing : scan_.scale * std::sqrt(threshold) * (1.0 + 1e-12);
   }
 
   StripBits bits() const { return reinterpret_cast<StripBits>(bits_.get()); }

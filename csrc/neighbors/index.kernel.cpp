@@ -10,7 +10,7 @@ namespace {
 template <class In>
 class Search {
  public:
-  static constexpr bool kVisitsAll = false;
+  static constexpr bool kTightens = true;
 
   explicit Search(const IndexNeighborsTask& task)
       : task_(task),
@@ -48,14 +48,14 @@ class Search {
         *kth * (1.0 + 2.0 * error) + squared_distance_underflow(task_.queries.n_features);
   }
 
-  void visit(std::size_t query, TileRange, const std::size_t* rows, std::size_t n) {
+  void expect(std::size_t at) const {
+    prefetch(row(task_.data, at), task_.data.n_features * sizeof(In));
+  }
+  void visit(std::size_t query, std::size_t at) {
     Best& best = best_[query - task_.first_query];
-    for (std::size_t i = 0; i < n && !best.is_settled(); ++i) {
-      const double squared =
-          squared_distance_within(row(task_.queries, query), row(task_.data, rows[i]),
-                                  task_.queries.n_features, best.bound());
-      best.offer(squared, task_.first_index + static_cast<std::int64_t>(rows[i]));
-    }
+    const double squared = squared_distance_within(row(task_.queries, query), row(task_.data, at),
+                                                   task_.queries.n_features, best.bound());
+    best.offer(squared, task_.first_index + static_cast<std::int64_t>(at));
   }
 
   void write() {
@@ -95,7 +95,7 @@ class Search {
 template <class In>
 class Count {
  public:
-  static constexpr bool kVisitsAll = false;
+  static constexpr bool kTightens = true;
 
   explicit Count(const IndexCountTask& task) : task_(task) {}
 
@@ -104,16 +104,16 @@ class Count {
     return radius < 0.0 ? kNothing : most_rounded_to(radius, task_.queries.n_features);
   }
   void seed(std::size_t, TileRange, float*) {}
-  void visit(std::size_t query, TileRange, const std::size_t* rows, std::size_t n) {
+  void expect(std::size_t row) const {
+    prefetch(task_.data.row<In>(row), task_.data.n_features * sizeof(In));
+  }
+  void visit(std::size_t query, std::size_t row) {
     const double radius = task_.squared_radii[query];
-    for (std::size_t i = 0; i < n; ++i) {
-      const double squared =
-          squared_distance_within(task_.queries.row<In>(query), task_.data.row<In>(rows[i]),
-                                  task_.queries.n_features, radius);
-      if (squared > radius) continue;
-      ++task_.per_query[query];
-      ++task_.per_row[rows[i]];
-    }
+    const double squared = squared_distance_within(
+        task_.queries.row<In>(query), task_.data.row<In>(row), task_.queries.n_features, radius);
+    if (squared > radius) return;
+    ++task_.per_query[query];
+    ++task_.per_row[row];
   }
 
  private:

@@ -10,7 +10,7 @@ namespace {
 template <class In>
 class Gather {
  public:
-  static constexpr bool kVisitsAll = true;
+  static constexpr bool kTightens = false;
 
   explicit Gather(const IndexParzenTask& task)
       : task_(task),
