@@ -1,12 +1,19 @@
-"""A fixture that compiles a function whole and notices when it is compiled anew."""
+"""A fixture that compiles a function whole and notices when it is compiled anew.
+
+Helpers of these tests are a module beside them: point_families.
+"""
 
 import shutil
+import sys
 import warnings
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+
+sys.path.insert(0, str(Path(__file__).parent))
 
 
 class Compiled:
