@@ -15,7 +15,7 @@ from fastgan.ops.index import Index, choose
 from fastgan.reference.neighbors import nearest_neighbors as reference_nearest_neighbors
 
 _MOST_NEIGHBORS = 64  # past them thresholds stay loose for long
-_LEAST_QUERIES = 256  # fewer do not pay for an index that is not kept
+_LEAST_QUERIES = 512  # fewer do not pay for an index that is not kept
 
 
 def _native(
