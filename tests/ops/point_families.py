@@ -3,6 +3,7 @@
 import contextlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -11,6 +12,15 @@ from hypothesis import strategies as st
 
 from fastgan import backends
 from fastgan.ops import index, parzen_sums
+from fastgan.ops import parzen as parzen_operation
+
+
+def rounded_once(x, y):
+    """sum (x - y)^2 in rational arithmetic, rounded once."""
+    return float(
+        sum((Fraction(float(a)) - Fraction(float(b))) ** 2 for a, b in zip(x, y, strict=True))
+    )
+
 
 Shape = Callable[[np.random.Generator, int, int], np.ndarray]
 
@@ -134,7 +144,7 @@ class Run:
 
     level: str = "auto"
     n_threads: int = 2
-    block_rows: int | None = None  # sketched together
+    block_rows: int | None = None  # sketched together, and summed together in Parzen's sums
     chunk_queries: int | None = None
 
     @contextlib.contextmanager
@@ -144,6 +154,7 @@ class Run:
             if self.block_rows is not None:
                 patch.setattr(index, "BLOCK_ROWS", self.block_rows)
                 patch.setattr(parzen_sums, "BLOCK_ROWS", self.block_rows)
+                patch.setattr(parzen_operation, "BLOCK_SIZE", self.block_rows)
             if self.chunk_queries is not None:
                 patch.setattr(index, "_CHUNK_QUERIES", self.chunk_queries)
             backends.force_simd_level(self.level)

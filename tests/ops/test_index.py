@@ -59,7 +59,7 @@ def test_bounds_are_close_in_a_subspace(simd_level, shape, n_features):
 def test_radii_make_up_for_the_lattice(simd_level):
     """Pairs a few steps of the coarse lattice apart: it often puts them farther apart, and only the
     radii make up for that. The rows lie in the directions and one more, which is their tail.
-    """  # noqa: D205
+    """
     generator = np.random.default_rng(0)
     basis = np.linalg.qr(generator.standard_normal((150, 64)))[0].T
     along = generator.uniform(-1, 1, (2_000, 64))
@@ -80,7 +80,7 @@ def test_radii_make_up_for_the_lattice(simd_level):
 def test_bounds_hold_at_the_centre():
     """A row at the centre has no length that its radius could grow with; its distances equal
     those of the sketches.
-    """  # noqa: D205
+    """
     generator = np.random.default_rng(0)
     half = generator.standard_normal((300, 200))
     data = np.concatenate([half, -half])

@@ -107,6 +107,20 @@ def test_a_distance_past_float64_is_minus_infinity():
     assert values[0] == -np.inf
 
 
+@pytest.mark.parametrize("strategy", ["dense", "pruned"])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_sigmas_far_below_the_distances(simd_level, dtype, strategy):
+    """Rounding a distance in its last bit is many nats; sums stay right to their own last bits.
+
+    One pass serves them and a wide sigma, whose sum is all but exact.
+    """
+    generator = np.random.default_rng(7)
+    samples, queries = generator.random((300, 70)).astype(dtype), generator.random((9, 70))
+    sigmas = [1e-150, 1e-20, 1e-9, 1e-6, 1e-5, 1e-4, 1e-3, 0.3]
+    values = ops.parzen_log_likelihood(queries.astype(dtype), samples, sigmas, strategy=strategy)
+    assert_within_contract(values, brute_force(queries.astype(dtype), samples, sigmas))
+
+
 @settings(max_examples=60, deadline=None)
 @given(
     st.integers(0, 2**32 - 1),
@@ -224,10 +238,11 @@ def test_bound_and_implementations():
 def test_opcheck():
     queries, samples = torch.rand(5, 6), torch.rand(70, 6)
     sigmas = torch.tensor([0.2, 2.0], dtype=torch.float64)
-    torch.library.opcheck(
-        torch.ops.fastgan.parzen_log_sums,
-        (queries, samples, sigmas, 32, 1e-6, False, "auto", "auto"),
-    )
+    for strategy in ("dense", "pruned"):
+        torch.library.opcheck(
+            torch.ops.fastgan.parzen_log_sums,
+            (queries, samples, sigmas, 32, 1e-6, False, strategy, "auto"),
+        )
     torch.library.opcheck(torch.ops.fastgan.parzen_merge, (torch.rand(3, 2, 5).double(),))
 
 
@@ -278,11 +293,14 @@ def test_bad_input(queries, samples, sigma, error, sentence):
         ({"tolerance": -1}, ValueError, "tolerance: expected .* at least 0, got -1"),
         ({"tolerance": "low"}, TypeError, "tolerance: expected a number, got 'low'"),
         ({"strategy": "fast"}, ValueError, "strategy: expected one of auto, pruned, dense"),
-        ({"strategy": "pruned", "impl": "reference"}, ValueError, "strategy: .pruned. needs impl"),
+        ({"strategy": "pruned", "impl": "reference"}, ValueError,
+         "strategy: 'pruned' needs impl 'native', but 'reference' runs here"),
+        ({"strategy": "pruned", "tolerance": 0}, ValueError,
+         "tolerance: 0 asks for the dense sum, but strategy is 'pruned'"),
         ({"impl": "cuda"}, ValueError, "impl: expected one of auto, reference, native, triton"),
         ({"impl": "triton"}, ValueError, "impl: "),
     ],
-)
+)  # fmt: skip
 def test_bad_options(options, error, sentence):
     with pytest.raises(error, match=sentence):
         ops.parzen_log_likelihood(GOOD, GOOD, 1.0, **options)
