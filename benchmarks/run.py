@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import datetime
 import importlib
 import sys
@@ -43,6 +44,11 @@ def main(arguments: list[str] | None = None) -> int:
         default=600.0,
         metavar="SECONDS",
         help="fewer rounds, at least 3, where a comparison's would take longer (600)",
+    )
+    parser.add_argument(
+        "--against",
+        metavar="PEER,PEER",
+        help="these contenders only, beside fastgan: where all would take hours",
     )
     parser.add_argument("--threads", type=int, help="threads of torch, fastgan and the peers")
     parser.add_argument("--out", type=Path, default=results.RESULTS, help="folder of the results")
@@ -89,14 +95,24 @@ def _work(
     chosen: list[tuple[ModuleType, tuple[str, ...]]], options: argparse.Namespace
 ) -> Iterator[harness.Work]:
     for module, cases in chosen:
-        yield from module.comparisons(
+        for work in module.comparisons(
             harness.Options(
                 quick=options.quick,
                 compile=not options.no_compile,
                 samples=options.samples,
                 cases=cases,
             )
-        )
+        ):
+            yield work if options.against is None else _against(work, options.against.split(","))
+
+
+def _against(work: harness.Work, names: list[str]) -> harness.Work:
+    """Leave a comparison fastgan and the contenders named."""
+    if not isinstance(work, harness.Comparison):
+        return work
+    ours, *peers = work.contenders
+    kept = [peer for peer in peers if peer.name in names]
+    return dataclasses.replace(work, contenders=[ours, *kept])
 
 
 if __name__ == "__main__":

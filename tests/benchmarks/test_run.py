@@ -117,3 +117,15 @@ def test_cifar10_is_read_as_it_is(harness: ModuleType, data_folder: Path) -> Non
     for name, row in (("test_batch.bin", queries[-1]), ("data_batch_5.bin", data[-1])):
         record = np.fromfile(data_folder / "cifar10" / name, np.uint8)[-3_072:]
         assert np.array_equal(row.numpy(), record)
+
+
+def test_run_keeps_the_contenders_that_are_named(
+    harness: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    from benchmarks import run
+
+    options = ["parzen:1e4", "--quick", "--rounds", "3", "--out", str(tmp_path)]
+    assert run.main([*options, "--no-compile", "--against", "eager,torch.mm"]) == 0
+    (path,) = tmp_path.glob("*.json")
+    names = [row["contender"] for row in json.loads(path.read_text(encoding="utf-8"))]
+    assert names == ["fastgan", "eager", "torch.mm"]
