@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,6 +15,8 @@ from scipy.stats import multivariate_normal
 from torch import Tensor
 
 from fastgan.data import Dataset
+
+sys.path.insert(0, str(Path(__file__).parent))  # streaming.py, a module beside the tests
 
 
 def _uniform(n_rows: int, n_features: int, seed: int) -> Tensor:
@@ -58,3 +62,15 @@ def dataset() -> Dataset:
 def drawn() -> Tensor:
     """Return 211 samples in the scale of the data set."""
     return _uniform(211, 12, 4)
+
+
+@pytest.fixture
+def queries(uniform):
+    """The queries of the tests of streams."""
+    return uniform(37, 12, 3)
+
+
+@pytest.fixture(params=["dense", "pruned"])
+def strategy(request):
+    """Each engine in turn, however small the data."""
+    return request.param
