@@ -104,13 +104,10 @@ def count_within(
 ) -> None: ...
 
 class Frame:
-    n_features: int
-    n_fine: int
     def __init__(self, points: NDArray[Any], n_threads: int) -> None: ...
 
 class Sketch:
     n_rows: int
-    n_bytes: int
     def __init__(self, frame: Frame, points: NDArray[Any], role: str, n_threads: int) -> None: ...
 
 def index_nearest_neighbors(

@@ -142,14 +142,11 @@ std::pair<double, double> probe(const FramePointer& frame, const py::array& poin
 
 void register_index(pybind11::module_& module) {
   py::class_<Frame, FramePointer>(module, "Frame")
-      .def(py::init(&make_frame), py::arg("points"), py::arg("n_threads"))
-      .def_property_readonly("n_features", [](const Frame& frame) { return frame.n_features; })
-      .def_property_readonly("n_fine", [](const Frame& frame) { return frame.n_fine; });
+      .def(py::init(&make_frame), py::arg("points"), py::arg("n_threads"));
   py::class_<Sketch>(module, "Sketch")
       .def(py::init(&make_sketch), py::arg("frame"), py::arg("points"), py::arg("role"),
            py::arg("n_threads"))
-      .def_property_readonly("n_rows", [](const Sketch& s) { return s.set->points().n_rows; })
-      .def_property_readonly("n_bytes", [](const Sketch& s) { return s.set->bytes(); });
+      .def_property_readonly("n_rows", [](const Sketch& s) { return s.set->points().n_rows; });
   module.def("index_nearest_neighbors", &nearest, py::arg("queries"), py::arg("data"),
              py::arg("own_offset"), py::arg("first_index"), py::arg("n_threads"),
              py::arg("squared_distances"), py::arg("indices"),

@@ -39,8 +39,8 @@ SketchSet::SketchSet(std::shared_ptr<const Frame> frame, const Points& points, R
     carve(view_.fine_radii, n, offset);
     return offset;
   };
-  bytes_ = lay_out();
-  memory_.reset(static_cast<std::byte*>(::operator new(bytes_ + 64, std::align_val_t{64})));
+  const std::size_t n_bytes = lay_out();
+  memory_.reset(static_cast<std::byte*>(::operator new(n_bytes + 64, std::align_val_t{64})));
   lay_out();
   if (role == Role::samples && padded > n) {  // the rows that fill up the last panel
     std::fill(view_.coarse_panels + (padded - kPanelRows) * kCoarse,

@@ -21,7 +21,6 @@ class SketchSet {
   const Points& points() const { return points_; }
   Role role() const { return role_; }
   const Sketches& view() const { return view_; }
-  std::size_t bytes() const { return bytes_; }
 
  private:
   struct Free {
@@ -31,7 +30,6 @@ class SketchSet {
   std::shared_ptr<const Frame> frame_;
   Points points_;
   Role role_;
-  std::size_t bytes_ = 0;
   std::unique_ptr<std::byte, Free> memory_;
   Sketches view_;
 };

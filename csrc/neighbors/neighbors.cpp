@@ -26,7 +26,7 @@ bool float32_decides(const Points& data, const double* centre, std::size_t k) {
   std::vector<double> distances(n_probes * k);
   std::vector<std::int64_t> indices(n_probes * k);
   const NeighborsTask probe{
-      data, data, centre, k, false, 0, n_probes, n_probes, last, distances.data(), indices.data()};
+      data, data, centre, k, Own{}, 0, n_probes, n_probes, last, distances.data(), indices.data()};
   const auto n_scored = static_cast<double>(FASTGAN_DISPATCH(neighbors_task_float32)(probe));
   const auto n_pairs = static_cast<double>(n_probes * (last - n_probes));
   const auto n_wanted = static_cast<double>(n_probes * k);
@@ -69,7 +69,7 @@ void nearest_neighbors(const Points& queries, const Points& data, std::size_t k,
   const std::size_t n_segments = n_ranges >= n_threads ? 1 : std::min(most_segments, 4 * n_threads);
   const auto run_range = [&](std::size_t range, std::size_t segment, double* d, std::int64_t* i) {
     const std::size_t first = range * n_in_task;
-    run({queries, data, centre.data(), k, exclude_self, first,
+    run({queries, data, centre.data(), k, Own{exclude_self}, first,
          std::min(n_queries, first + n_in_task), data.n_rows * segment / n_segments,
          data.n_rows * (segment + 1) / n_segments, d + first * k, i + first * k});
   };

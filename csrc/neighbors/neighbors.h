@@ -18,7 +18,7 @@ struct NeighborsTask {
   Points queries, data;
   const double* centre;  // (n_features)
   std::size_t k;
-  bool exclude_self;  // pair (i, i) does not count
+  Own own;
   std::size_t first_query, last_query;
   std::size_t first_row, last_row;
   // (last_query - first_query, k), ascending; past the number of rows: infinity and -1.

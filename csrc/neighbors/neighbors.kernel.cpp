@@ -34,16 +34,14 @@ class Engine {
                  std::size_t query_row, double allowance, Best& best) {
     if (best.is_settled()) return;
     const In* query = task_.queries.row<In>(query_row);
-    const bool has_self =
-        task_.exclude_self && query_row >= first_row && query_row < first_row + tile.n_samples();
-    const std::size_t self = has_self ? query_row - first_row : tile.capacity();
+    const std::size_t own = task_.own.place(query_row, first_row, tile.n_samples());
     if (!(allowance < std::numeric_limits<T>::max())) {
       for (std::size_t column = 0; column < tile.n_samples(); ++column) {
-        if (column != self) score(query, first_row + column, best);
+        if (column != own) score(query, first_row + column, best);
       }
       return;
     }
-    if (has_self) distances[self] = std::numeric_limits<T>::infinity();
+    if (own < tile.n_samples()) distances[own] = std::numeric_limits<T>::infinity();
     // The k-th smallest true distance is at most the k-th smallest of any k upper bounds.
     double upper = best.bound();
     if (task_.k == 1 || !best.is_full()) {
@@ -51,7 +49,7 @@ class Engine {
     }
     const double limit = upper + allowance;
     for_each_within(distances, tile.n_columns(), round_up<T>(limit), [&](std::size_t column) {
-      if (column >= tile.n_samples() || column == self || best.is_settled()) return;
+      if (column >= tile.n_samples() || column == own || best.is_settled()) return;
       if (static_cast<double>(distances[column]) - allowance > best.bound()) return;
       score(query, first_row + column, best);
     });
