@@ -1,0 +1,151 @@
+"""Every step against the specification: free runs in float64, across levels and thread counts."""
+
+import pytest
+import torch
+from step_cases import (
+    KINDS,
+    RECIPES,
+    assert_equal_bits,
+    assert_same_state,
+    batch_of,
+    build,
+    run,
+    specification,
+    specified_run,
+    state_of,
+)
+
+from fastgan.recipes import MNIST
+from fastgan.reference.training_step import limit_norms, training_step
+
+pytestmark = pytest.mark.parametrize("kind", KINDS, ids="-".join)
+SHORT = 20
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_100_free_steps_in_float64(name, kind):
+    recipe = RECIPES[name]
+    start, costs, end = specification(name)
+    step = build(kind, recipe)
+    ours = run(step, 100)
+    assert ((ours - costs).abs() <= 1e-9 * costs.abs()).all()
+    assert_same_state(step.state_dict(), end)
+    for name_, value in end.items():  # the test would pass on steps that do nothing
+        if value.is_floating_point() and not name_.startswith("velocity."):
+            assert (value - start[name_]).abs().max() > 1e-4, name_
+
+
+def test_steps_of_the_mnist_recipe_in_float64(kind):
+    # At the real sizes: 3 updates of 100 images and one of 37, simultaneous and alternating.
+    random = torch.Generator().manual_seed(1)
+    images = torch.rand(100, 784, generator=random).double().round(decimals=2)
+    for schedule, sizes in (("simultaneous", (100, 37)), ("alternating", (100,))):
+        recipe = MNIST.replace(schedule=schedule)
+        step = build(kind, recipe)
+        state = state_of(step)
+        for n in sizes:
+            costs = step(images[:n])
+            state, wanted = training_step(recipe, state, images[:n])
+            for ours, expected in zip(costs, wanted, strict=True):
+                assert ours.item() == pytest.approx(expected.item(), rel=1e-9)
+        assert_same_state(step.state_dict(), state)
+
+
+def test_at_every_simd_level(kind, simd_level):
+    if kind[1] == "reference":
+        pytest.skip("plain PyTorch does not know of the library's SIMD levels")
+    for name in ("wide", "three layers", "alternating k=2 saturating"):
+        _, costs, _ = specification(name)
+        ours = run(build(kind, RECIPES[name]), SHORT)
+        assert ((ours - costs[:SHORT]).abs() <= 1e-9 * costs[:SHORT].abs()).all()
+
+
+def test_at_every_thread_count(kind, n_threads):
+    start, costs, _ = specification("wide")
+    step = build(kind, RECIPES["wide"])
+    ours = run(step, 5)
+    assert ((ours - costs[:5]).abs() <= 1e-9 * costs[:5].abs()).all()
+    _, end = specified_run(RECIPES["wide"], dict(start), 5)
+    assert_same_state(step.state_dict(), end)
+
+
+def test_memory_that_was_not_set_is_never_read(kind, poisoned_memory):
+    for name in ("wide", "alternating k=2 saturating", "no dropout", "no hidden layer"):
+        _, costs, _ = specification(name)
+        ours = run(build(kind, RECIPES[name]), SHORT)
+        assert ((ours - costs[:SHORT]).abs() <= 1e-9 * costs[:SHORT].abs()).all()
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_same_bits_again_and_after_a_resume(kind, dtype):
+    for name in ("wide", "max-norm alternating", "three layers"):
+        recipe = RECIPES[name]
+        whole, again, first = (build(kind, recipe, dtype) for _ in range(3))
+        costs = run(whole, 20, dtype=dtype)
+        assert torch.equal(run(again, 20, dtype=dtype), costs)
+        assert_equal_bits(again.state_dict(), whole.state_dict())
+        run(first, 8, dtype=dtype)  # the next update is of a short batch
+        resumed = build(kind, recipe, dtype)
+        resumed.load_state_dict(state_of(first))
+        assert (resumed.update, resumed.epoch) == (8, 3)
+        assert torch.equal(run(resumed, 12, first=8, dtype=dtype), costs[8:])
+        assert_equal_bits(resumed.state_dict(), whole.state_dict())
+
+
+def test_a_state_of_one_step_is_a_state_of_every_other(kind):
+    for name in ("max-norm", "alternating k=2 saturating"):
+        recipe = RECIPES[name]
+        _, costs, _ = specification(name)
+        for other in KINDS:
+            ours, theirs = build(kind, recipe), build(other, recipe)
+            run(ours, 7)
+            theirs.load_state_dict(state_of(ours))
+            assert_equal_bits(theirs.state_dict(), ours.state_dict())
+            went_on = run(theirs, 13, first=7)
+            assert ((went_on - costs[7:20]).abs() <= 1e-9 * costs[7:20].abs()).all()
+
+
+def test_a_change_of_batch_size_within_a_run(kind):
+    # Buffers of one size must not reach into a batch of another: 13, 1, 8, 13, 2, ...
+    recipe = RECIPES["one piece"]
+    step = build(kind, recipe)
+    state = state_of(step)
+    images, _ = batch_of(recipe, 0)
+    for n in (13, 1, 8, 13, 2, 13):
+        step(images[:n])
+        state, _ = training_step(recipe, state, images[:n])
+        assert_same_state(step.state_dict(), state)
+
+
+def test_the_limit_before_training_reaches_both_networks_once(kind):
+    recipe = RECIPES["max-norm"]
+    free = recipe.replace(max_norm=None, max_norm_before_training=False)
+    wanted = limit_norms(recipe, state_of(build(kind, free)))
+    step = build(kind, recipe)
+    assert_same_state(step.state_dict(), wanted, relative=1e-14)
+    for name, value in step.state_dict().items():
+        if name.endswith(".weight") and not name.startswith("velocity."):
+            assert (value.norm(dim=1) <= recipe.max_norm).all()
+
+
+def test_the_batch_is_not_changed_and_torchs_generator_is_left_alone(kind):
+    recipe = RECIPES["tiny"]
+    step = build(kind, recipe)
+    batch, _ = batch_of(recipe, 0)
+    before = torch.get_rng_state(), batch.clone()
+    step(batch)
+    assert torch.equal(torch.get_rng_state(), before[0])
+    assert torch.equal(batch, before[1])
+    assert step.uses_torch_generator is False
+
+
+def test_costs_stay_as_they_were_when_steps_go_on(kind):
+    # The training loop keeps the costs of an epoch: they must not be views of a reused buffer.
+    recipe = RECIPES["tiny"]
+    step = build(kind, recipe)
+    batch, _ = batch_of(recipe, 0)
+    costs = step(batch)
+    kept = torch.stack(costs).clone()
+    for _ in range(3):
+        step(batch)
+    assert torch.equal(torch.stack(costs), kept)
