@@ -4,92 +4,30 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import pytest
 import torch
-from torch import Tensor, nn
-from torch.nn import functional as F
+from torch import Tensor
 
 import fastgan
-from benchmarks import harness
-from fastgan import recipes
-from fastgan.models import Discriminator, Generator
-from fastgan.ops import philox
-from fastgan.recipes import Recipe
-from fastgan.steps import AutogradStep
+from benchmarks import harness, plain_step, step_products, step_settings
+from benchmarks.step_settings import STILL, Setting
+from fastgan.models import draw_latent
+
+N_LOOKED_AT = 1_000  # rows over which the share of zeros is counted
 
 
-class Maxout(nn.Module):
-    def __init__(self, n_features: int, n_units: int, n_pieces: int) -> None:
-        super().__init__()
-        self.linear = nn.Linear(n_features, n_units * n_pieces)
-        self.n_pieces = n_pieces
-
-    def forward(self, input: Tensor) -> Tensor:
-        return self.linear(input).unflatten(1, (-1, self.n_pieces)).max(dim=2).values
-
-
-def plain_networks(recipe: Recipe) -> tuple[nn.Module, nn.Module]:
-    """Build the recipe's networks as anybody would in PyTorch."""
-    activations: dict[str, Callable[[], nn.Module]] = {
-        "relu": nn.ReLU, "sigmoid": nn.Sigmoid, "linear": nn.Identity,
-    }  # fmt: skip
-    generator: list[nn.Module] = []
-    width = recipe.n_latent
-    for layer in recipe.generator:
-        generator += [nn.Linear(width, layer.n_units), activations[layer.activation]()]
-        width = layer.n_units
-    discriminator: list[nn.Module] = []
-    for piece in recipe.discriminator:
-        discriminator += [
-            nn.Dropout(1.0 - piece.include_probability),
-            Maxout(width, piece.n_units, piece.n_pieces),
-        ]
-        width = piece.n_units
-    discriminator += [nn.Dropout(1.0 - recipe.output_include_probability), nn.Linear(width, 1)]
-    return nn.Sequential(*generator), nn.Sequential(*discriminator)
-
-
-def plain_step(recipe: Recipe, batch: Tensor, *, compile: bool) -> Callable[[], None]:
-    generator, discriminator = plain_networks(recipe)
-    optimizers = [
-        torch.optim.SGD(net.parameters(), recipe.learning_rate, recipe.momentum_first, fused=True)
-        for net in (generator, discriminator)
-    ]
-    make_fake: Any = torch.compile(generator) if compile else generator
-    judge: Any = torch.compile(discriminator) if compile else discriminator
-
-    def step() -> None:
-        z = (2 * torch.rand(len(batch), recipe.n_latent) - 1) * math.sqrt(3)
-        real_logits, fake_logits = judge(batch), judge(make_fake(z))
-        of_d = 0.5 * (F.softplus(-real_logits).mean() + F.softplus(fake_logits).mean())
-        of_g = F.softplus(-fake_logits).mean()
-        for cost, net, keep in ((of_d, discriminator, True), (of_g, generator, False)):
-            parameters = list(net.parameters())
-            found = torch.autograd.grad(cost, parameters, retain_graph=keep)
-            for parameter, gradient in zip(parameters, found, strict=True):
-                parameter.grad = gradient
-        for optimizer in optimizers:
-            optimizer.step()
-
-    return step
-
-
-def our_step(recipe: Recipe, mean: Tensor, impl: str, dtype: torch.dtype) -> AutogradStep:
-    generator = Generator(recipe, mean, impl=impl).to(dtype)
-    discriminator = Discriminator(recipe, impl=impl).to(dtype)
-    return AutogradStep(generator, discriminator, recipe, impl=impl)
-
-
-def error_of_one_step(recipe: Recipe, mean: Tensor, batch: Tensor, impl: str) -> float:
+def error_of_one_step(setting: Setting, kind: str, impl: str) -> float:
     """Return how far float32's first velocity is from float64's, masks and z alike.
 
     Beside the largest velocity of the same network. (The weights themselves would show only how
     coarsely float32 holds them: a first step changes them by a few units in the last place.)
     """
-    narrow = our_step(recipe, mean, impl, torch.float32)
-    wide = our_step(recipe, mean, "reference", torch.float64)
+    batch = setting.batches[0]
+    narrow = setting.step(kind, impl)
+    wide = setting.step("autograd", "reference", torch.float64)
     narrow(batch)
     wide(batch.double())
     found = narrow.state_dict()
@@ -101,45 +39,118 @@ def error_of_one_step(recipe: Recipe, mean: Tensor, batch: Tensor, impl: str) ->
             error = float((found[name].double() - value).abs().max())
             errors[network] = max(error, errors.get(network, 0.0))
             sizes[network] = max(float(value.abs().max()), sizes.get(network, 0.0))
-    return max(errors[network] / sizes[network] for network in errors)
+    ratios = [errors[network] / sizes[network] for network in errors]
+    return math.nan if any(math.isnan(ratio) for ratio in ratios) else max(ratios)
 
 
-def comparisons(options: harness.Options) -> Iterator[harness.Comparison]:
-    for name in ("digits",) if options.quick else ("digits", "mnist"):
-        recipe = recipes.by_name(name)
-        n_features = recipe.n_features
-        if name == "digits":
-            images = fastgan.load_dataset("digits").train
-        else:  # the time does not depend on the images
-            images = philox.uniform((1_000, n_features), seed=0, step=0, stream=0)
-        batch = images[: recipe.batch_size].contiguous()
-        mean = images.double().mean(dim=0)
-        ours = our_step(recipe, mean, "auto", torch.float32)
-        contenders = [
-            harness.Contender(
-                "fastgan",
-                lambda s=ours, b=batch: s(b),
-                lambda _, r=recipe, m=mean, b=batch: error_of_one_step(r, m, b, "auto"),
-            ),
-            harness.Contender("eager", plain_step(recipe, batch, compile=False)),
+@torch.no_grad()
+def shares_of_relu(setting: Setting, generator: Any) -> list[float]:
+    """Return the share of outputs above 0 of each of the generator's ReLU layers."""
+    values: Tensor = draw_latent(setting.recipe, N_LOOKED_AT, 0, 0, 0)
+    shares = []
+    for linear, layer in zip(generator.layers, setting.recipe.generator, strict=True):
+        values = linear(values)
+        if layer.activation == "relu":
+            values = values.relu()
+            shares.append(float((values > 0).float().mean()))
+        elif layer.activation == "sigmoid":
+            values = values.sigmoid()
+    return shares
+
+
+def comparison(setting: Setting, options: harness.Options) -> harness.Comparison:
+    """Return the contenders of one setting; all of them move the same weights in turn."""
+    recipe = setting.recipe.replace(**STILL)
+    ours = setting.step(**STILL)
+    nets = {"generator": ours.generator, "discriminator": ours.discriminator}
+    by_autograd = fastgan.make_step(recipe, "autograd", **nets)
+    pair = plain_step.networks(recipe, ours.generator, ours.discriminator)
+    rates = recipe.learning_rate_at(ours.update), recipe.momentum_at(ours.epoch)
+    weights = [[p for p in net.parameters() if p.ndim == 2] for net in nets.values()]
+    turns = setting.turns()
+    eager = plain_step.eager_step(recipe, pair, setting.turns(), rates)
+
+    def remark(_: Any) -> str:
+        shares = ", ".join(f"{share:.0%}" for share in shares_of_relu(setting, ours.generator))
+        return f"{type(ours).__name__}" + (f"; ReLU outputs above 0: {shares}" if shares else "")
+
+    contenders = [
+        harness.Contender(
+            "fastgan",
+            lambda: ours(next(turns)),
+            lambda _: error_of_one_step(setting, "auto", "auto"),
+            remark=remark,
+        ),
+        harness.Contender(
+            "fastgan, autograd",
+            lambda: by_autograd(next(turns)),
+            lambda _: error_of_one_step(setting, "autograd", "auto"),
+        ),
+        harness.Contender("eager, SGD fused", eager),
+    ]
+    if options.compile:
+        torch._dynamo.reset()
+        modules = plain_step.eager_step(recipe, pair, setting.turns(), rates, compile=True)
+        whole = plain_step.compiled_step(recipe, pair, setting.turns(), rates)
+        contenders += [
+            harness.Contender("torch.compile, whole step", whole),
+            harness.Contender("torch.compile, modules and SGD fused", modules),
         ]
-        if options.compile:
-            # Both costs go back through one graph, so compiled buffers must outlive the first.
-            torch._functorch.config.donated_buffer = False
-            contenders.append(
-                harness.Contender("torch.compile", plain_step(recipe, batch, compile=True))
-            )
-        yield harness.Comparison(
-            operation="training step",
-            size=f"{name}: batch {recipe.batch_size}, {n_features} pixels",
-            contenders=contenders,
-            # twice the error that plain PyTorch in float32 makes over the same step
-            bound=2 * error_of_one_step(recipe, mean, batch, "reference"),
-            error_unit="of the largest velocity",
+    contenders.append(
+        harness.Contender(
+            "torch.mm of its products",
+            step_products.make_products(recipe, *weights),
+            is_floor=True,
+            remark=lambda _: step_products.words(recipe),
         )
+    )
+    return harness.Comparison(
+        operation="training step",
+        size=f"{setting.words}: batch {recipe.batch_size}, {recipe.n_features} pixels, "
+        f"{setting.n_weights:,} weights",
+        contenders=contenders,
+        # twice the error that plain PyTorch in float32 makes over the same step
+        bound=2 * error_of_one_step(setting, "autograd", "reference"),
+        error_unit="of the largest velocity",
+    )
 
 
-@pytest.mark.parametrize("name", ["fastgan", "eager"])
+def fresh(case: str, options: harness.Options, **changes: Any) -> harness.Work:
+    """A recipe's first step."""
+    recipe = step_settings.by_shape(case.partition(":")[0]).replace(**changes)
+    recipe = step_settings.tiny(recipe) if options.quick else recipe
+    return comparison(step_settings.fresh(recipe, case), options)
+
+
+def trained(case: str, options: harness.Options) -> harness.Work:
+    """A step of the networks that a run folder holds: training makes zeros behind the ReLUs."""
+    if options.run is None:
+        return harness.LeftOut("training step", case, "it needs a run's folder (--run FOLDER)")
+    try:
+        setting = step_settings.of_run(options.run, case)
+    except (FileNotFoundError, ValueError) as error:
+        return harness.LeftOut("training step", case, str(error))
+    return comparison(setting, options)
+
+
+CASES: dict[str, Callable[[str, harness.Options], harness.Work]] = {
+    "digits": fresh,
+    "mnist": fresh,
+    "mnist:trained": trained,
+    "mnist:alternating": partial(fresh, schedule="alternating"),
+    "mnist:saturating": partial(fresh, cost="saturating"),
+    "tfd": fresh,
+    "cifar10-mlp": fresh,
+}
+
+
+def comparisons(options: harness.Options) -> Iterator[harness.Work]:
+    for case in options.cases or CASES:
+        # No name holds it: a contender of the largest shapes takes half a gigabyte.
+        yield CASES[case](case, options)
+
+
+@pytest.mark.parametrize("name", ["fastgan", "eager, SGD fused"])
 def test_training_step(benchmark: Any, name: str) -> None:
     harness.time_with_pytest(
         benchmark, comparisons(harness.Options(quick=True, compile=False)), name

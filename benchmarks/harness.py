@@ -42,12 +42,14 @@ class Options:
     """What a run of the benchmarks is asked for.
 
     ``samples`` is a ``.npy`` file of shape (n, 784), float32 in [0, 1], that a trained MNIST
-    generator drew; ``cases`` the cases of a benchmark to run (none: all of them).
+    generator drew; ``run`` the folder of a training run, whose networks a step is also timed with;
+    ``cases`` the cases of a benchmark to run (none: all of them).
     """
 
     quick: bool = False
     compile: bool = True  # False leaves out what calls a compiler: torch.compile and KeOps
     samples: Path | None = None
+    run: Path | None = None
     cases: tuple[str, ...] = ()
 
 

@@ -8,6 +8,7 @@ import datetime
 import importlib
 import sys
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 
@@ -36,6 +37,9 @@ def main(arguments: list[str] | None = None) -> int:
     )
     parser.add_argument(
         "--samples", type=Path, metavar="FILE.npy", help="samples of a trained MNIST generator"
+    )
+    parser.add_argument(
+        "--run", type=Path, metavar="FOLDER", help="a training run, for training_step:mnist:trained"
     )
     parser.add_argument("--rounds", type=int, help="interleaved rounds (15, or 3 with --quick)")
     parser.add_argument(
@@ -85,6 +89,7 @@ def main(arguments: list[str] | None = None) -> int:
         print("\n".join(map(results.line, found)), file=sys.stderr, flush=True)
         rows += found
         path = results.write(rows, name, options.out)  # each time: a run may take hours
+        del work  # its tensors, before the next comparison makes its own
     if rows:
         print(results.markdown(rows))
         print(f"written: {path} and {path.with_suffix('.json').name}", file=sys.stderr)
@@ -94,21 +99,21 @@ def main(arguments: list[str] | None = None) -> int:
 def _work(
     chosen: list[tuple[ModuleType, tuple[str, ...]]], options: argparse.Namespace
 ) -> Iterator[harness.Work]:
+    peers = None if options.against is None else options.against.split(",")
     for module, cases in chosen:
-        for work in module.comparisons(
-            harness.Options(
-                quick=options.quick,
-                compile=not options.no_compile,
-                samples=options.samples,
-                cases=cases,
-            )
-        ):
-            yield work if options.against is None else _against(work, options.against.split(","))
+        asked = harness.Options(
+            quick=options.quick,
+            compile=not options.no_compile,
+            samples=options.samples,
+            run=options.run,
+            cases=cases,
+        )
+        yield from map(partial(_against, peers), module.comparisons(asked))
 
 
-def _against(work: harness.Work, names: list[str]) -> harness.Work:
-    """Leave a comparison fastgan and the contenders named."""
-    if not isinstance(work, harness.Comparison):
+def _against(names: list[str] | None, work: harness.Work) -> harness.Work:
+    """Leave a comparison fastgan and the contenders named; all where none are."""
+    if names is None or not isinstance(work, harness.Comparison):
         return work
     ours, *peers = work.contenders
     kept = [peer for peer in peers if peer.name in names]

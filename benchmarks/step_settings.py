@@ -1,0 +1,193 @@
+"""From which state, and on what, a training step is measured: recipes of the paper's shapes."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import cycle
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+import fastgan
+from fastgan import recipes
+from fastgan.ops import philox
+from fastgan.recipes import DenseLayer, MaxoutLayer, Recipe
+from fastgan.runs import Run
+
+# So small a rate leaves the weights, and with them the share of zeros behind the ReLUs, where they
+# are, however many steps are timed. The time of a step does not depend on it.
+STILL = {"learning_rate": 1e-6, "learning_rate_decay": 1.0}
+
+N_BATCHES = 8  # taken in turn, as training never sees one batch twice in a row
+
+# Two published shapes that fastgan has no data for. What decides the time is there: sizes, batch,
+# dropout, max-norm. What does not is left out: the sparse initial weights of TFD's output layer and
+# the initial biases of -2.
+TFD_STAGE_1 = Recipe(
+    name="tfd-stage-1",
+    dataset="tfd",
+    n_latent=100,
+    latent="normal",
+    generator=(
+        DenseLayer(8000, "relu", initial_range=0.05),
+        DenseLayer(8000, "sigmoid", initial_range=0.05),
+        DenseLayer(2304, "sigmoid", initial_range=0.05, bias_from_data=True),
+    ),
+    discriminator=(
+        MaxoutLayer(1200, 5, include_probability=0.8, initial_range=0.005),
+        MaxoutLayer(1200, 5, include_probability=0.5, initial_range=0.005),
+    ),
+    output_include_probability=0.5,
+    output_initial_range=0.005,
+    batch_size=100,
+    learning_rate=0.05,
+    n_epochs=50,
+    evaluate_every=5,
+    max_norm=1.9365,
+    max_norm_before_training=True,
+)
+CIFAR10_MLP = Recipe(
+    name="cifar10-mlp",
+    dataset="cifar10",
+    n_latent=100,
+    latent="normal",
+    generator=(
+        DenseLayer(8000, "relu", initial_range=0.05),
+        DenseLayer(8000, "sigmoid", initial_range=0.05),
+        DenseLayer(3072, "linear", initial_range=0.5),
+    ),
+    discriminator=(
+        MaxoutLayer(1600, 5, include_probability=0.8, initial_range=0.005),
+        MaxoutLayer(1600, 5, include_probability=0.5, initial_range=0.005),
+    ),
+    output_include_probability=0.5,
+    output_initial_range=0.005,
+    batch_size=100,
+    learning_rate=0.025,
+    n_epochs=50,
+    evaluate_every=5,
+)
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A state to take a step from.
+
+    Attributes
+    ----------
+    recipe : Recipe
+    batches : Tensor of shape (n_batches, batch_size, n_features), float32
+    state : dict of str to Tensor, optional
+        Of a run's checkpoint, float32; None: the recipe's initial weights.
+    words : str
+        What the table calls it.
+    """
+
+    recipe: Recipe
+    batches: Tensor
+    state: dict[str, Tensor] | None
+    words: str
+
+    def step(
+        self,
+        kind: str = "auto",
+        impl: str = "auto",
+        dtype: torch.dtype = torch.float32,
+        **changes: Any,
+    ) -> Any:
+        """Return a step of ``fastgan.make_step`` in this state, its networks at rest.
+
+        The velocities are 0, whatever they were in the run: so a step's velocities are its
+        gradients, and the rates of the peers, which start with none, are the same.
+        """
+        recipe = self.recipe.replace(**changes)
+        mean = self.batches.double().mean(dim=(0, 1)).clamp(0.0, 1.0)
+        pair = {
+            "generator": fastgan.Generator(recipe, mean, impl=impl).to(dtype),
+            "discriminator": fastgan.Discriminator(recipe, impl=impl).to(dtype),
+        }
+        step = fastgan.make_step(recipe, kind, impl, **pair)
+        if self.state is not None:
+            state = {}
+            for name, own in step.state_dict().items():  # a checkpoint may hold more than a step
+                rest = name.startswith("velocity.")
+                state[name] = torch.zeros_like(own) if rest else self.state[name].to(own.dtype)
+            step.load_state_dict(state)
+        return step
+
+    def turns(self) -> Iterator[Tensor]:
+        """Yield the batches in turn, without end."""
+        return cycle(self.batches.unbind())
+
+    @property
+    def n_weights(self) -> int:
+        """Numbers that a step moves."""
+        width, n = self.recipe.n_latent, 0
+        for dense in self.recipe.generator:
+            n += (width + 1) * dense.n_units
+            width = dense.n_units
+        for maxout in self.recipe.discriminator:
+            n += (width + 1) * maxout.n_units * maxout.n_pieces
+            width = maxout.n_units
+        return n + width + 1
+
+
+def fresh(recipe: Recipe, words: str) -> Setting:
+    """Return a recipe's start, on its images where they are at hand, else on noise of their size.
+
+    The time depends on the images only through the zeros that the networks make of them; a
+    generator at its start makes as many of any.
+    """
+    try:
+        images = fastgan.load_dataset(recipe.dataset, download=False).train
+    except (FileNotFoundError, ValueError):
+        images = torch.empty(0, recipe.n_features)
+    if images.shape[1:] != (recipe.n_features,) or len(images) < recipe.batch_size:
+        rows = N_BATCHES * recipe.batch_size
+        images = philox.uniform((rows, recipe.n_features), seed=0, step=0, stream=0)
+    return Setting(recipe, _batches(images, recipe), None, words)
+
+
+def of_run(folder: Path, words: str) -> Setting:
+    """Return the state that a run's checkpoint holds, on the run's own images.
+
+    Raises
+    ------
+    FileNotFoundError, ValueError
+        If the folder holds no run, its checkpoint cannot be read, or its images are not at hand.
+    """
+    run = Run.open(folder)
+    checkpoint = run.load_checkpoint()
+    images = fastgan.load_dataset(run.recipe.dataset, download=False).train
+    words = f"{words}, {run.recipe.name} after {checkpoint.epoch - 1} epochs"
+    return Setting(run.recipe, _batches(images, run.recipe), checkpoint.state, words)
+
+
+def _batches(images: Tensor, recipe: Recipe) -> Tensor:
+    n_batches = max(1, min(N_BATCHES, len(images) // recipe.batch_size))
+    order = philox.permutation(len(images), 0, 0, 0)[: n_batches * recipe.batch_size]
+    return images[order].unflatten(0, (n_batches, -1)).contiguous()
+
+
+def tiny(recipe: Recipe) -> Recipe:
+    """Return a recipe of the same kinds of layers whose step takes well below a millisecond."""
+    generator = [dataclasses.replace(layer, n_units=24) for layer in recipe.generator]
+    generator[-1] = dataclasses.replace(generator[-1], n_units=64)
+    return recipe.replace(
+        n_latent=10,
+        generator=tuple(generator),
+        discriminator=tuple(
+            dataclasses.replace(layer, n_units=12) for layer in recipe.discriminator
+        ),
+        batch_size=20,
+    )
+
+
+def by_shape(name: str) -> Recipe:
+    """Return the recipe of a shape: one of fastgan's own, ``tfd`` or ``cifar10-mlp``."""
+    others = {"tfd": TFD_STAGE_1, "cifar10-mlp": CIFAR10_MLP}
+    return others[name] if name in others else recipes.by_name(name)
