@@ -88,7 +88,7 @@ def departures(runs: Sequence[Found]) -> Section:
     """Compare departures from the recipe of the paper."""
     rows = [
         (
-            f"{run.recipe.learning_rate_decay:g}",
+            f"{run.recipe.learning_rate_decay:.8g}",
             f"{run.recipe.average_decay:g}" if run.averages else "none",
             *_compared(run),
         )
