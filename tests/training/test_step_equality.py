@@ -6,12 +6,12 @@ from step_cases import (
     KINDS,
     RECIPES,
     assert_equal_bits,
+    assert_same_costs,
     assert_same_state,
     batch_of,
     build,
     run,
     specification,
-    specified_run,
     state_of,
 )
 
@@ -24,15 +24,15 @@ SHORT = 20
 
 @pytest.mark.parametrize("name", RECIPES)
 def test_100_free_steps_in_float64(name, kind):
-    recipe = RECIPES[name]
-    start, costs, end = specification(name)
-    step = build(kind, recipe)
-    ours = run(step, 100)
-    assert ((ours - costs).abs() <= 1e-9 * costs.abs()).all()
-    assert_same_state(step.state_dict(), end)
-    for name_, value in end.items():  # the test would pass on steps that do nothing
-        if value.is_floating_point() and not name_.startswith("velocity."):
-            assert (value - start[name_]).abs().max() > 1e-4, name_
+    n_updates = 100 if kind[1] == "native" else 30  # plain PyTorch's Philox takes its time
+    costs, states = specification(name)
+    step = build(kind, RECIPES[name])
+    assert_same_costs(run(step, n_updates), costs[:n_updates])
+    assert step.update == n_updates
+    assert_same_state(step.state_dict(), states[n_updates])
+    for key, value in states[n_updates].items():  # it would pass on steps that do nothing
+        if value.is_floating_point() and not key.startswith("velocity."):
+            assert (value - states[0][key]).abs().max() > 1e-4, key
 
 
 def test_steps_of_the_mnist_recipe_in_float64(kind):
@@ -55,25 +55,21 @@ def test_at_every_simd_level(kind, simd_level):
     if kind[1] == "reference":
         pytest.skip("plain PyTorch does not know of the library's SIMD levels")
     for name in ("wide", "three layers", "alternating k=2 saturating"):
-        _, costs, _ = specification(name)
-        ours = run(build(kind, RECIPES[name]), SHORT)
-        assert ((ours - costs[:SHORT]).abs() <= 1e-9 * costs[:SHORT].abs()).all()
+        costs, _ = specification(name)
+        assert_same_costs(run(build(kind, RECIPES[name]), SHORT), costs[:SHORT])
 
 
 def test_at_every_thread_count(kind, n_threads):
-    start, costs, _ = specification("wide")
+    costs, states = specification("wide")
     step = build(kind, RECIPES["wide"])
-    ours = run(step, 5)
-    assert ((ours - costs[:5]).abs() <= 1e-9 * costs[:5].abs()).all()
-    _, end = specified_run(RECIPES["wide"], dict(start), 5)
-    assert_same_state(step.state_dict(), end)
+    assert_same_costs(run(step, 5), costs[:5])
+    assert_same_state(step.state_dict(), states[5])
 
 
 def test_memory_that_was_not_set_is_never_read(kind, poisoned_memory):
     for name in ("wide", "alternating k=2 saturating", "no dropout", "no hidden layer"):
-        _, costs, _ = specification(name)
-        ours = run(build(kind, RECIPES[name]), SHORT)
-        assert ((ours - costs[:SHORT]).abs() <= 1e-9 * costs[:SHORT].abs()).all()
+        costs, _ = specification(name)
+        assert_same_costs(run(build(kind, RECIPES[name]), SHORT), costs[:SHORT])
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
@@ -95,14 +91,13 @@ def test_same_bits_again_and_after_a_resume(kind, dtype):
 def test_a_state_of_one_step_is_a_state_of_every_other(kind):
     for name in ("max-norm", "alternating k=2 saturating"):
         recipe = RECIPES[name]
-        _, costs, _ = specification(name)
+        costs, _ = specification(name)
         for other in KINDS:
             ours, theirs = build(kind, recipe), build(other, recipe)
             run(ours, 7)
             theirs.load_state_dict(state_of(ours))
             assert_equal_bits(theirs.state_dict(), ours.state_dict())
-            went_on = run(theirs, 13, first=7)
-            assert ((went_on - costs[7:20]).abs() <= 1e-9 * costs[7:20].abs()).all()
+            assert_same_costs(run(theirs, 13, first=7), costs[7:20])
 
 
 def test_a_change_of_batch_size_within_a_run(kind):

@@ -1,0 +1,180 @@
+"""Every step in float32: within a bound computed from the state, and no wilder than plain PyTorch.
+
+A free float32 run is chaotic, so each of 100 recorded states is advanced by one update.
+"""
+
+import functools
+import math
+
+import pytest
+import torch
+from rounding import BoundedStep, U, gamma
+from step_cases import (
+    KINDS,
+    RECIPES,
+    batch_of,
+    build,
+    in_dtype,
+    recipe_of,
+    run,
+    specified_run,
+    state_of,
+)
+
+from fastgan.costs import discriminator_cost, generator_cost
+from fastgan.reference.training_step import training_step
+
+each_kind = pytest.mark.parametrize("kind", KINDS, ids="-".join)
+ADVANCED = [
+    "tiny",
+    "alternating k=2 saturating",
+    "max-norm alternating",
+    "no dropout",
+    "three layers",
+    "wide",
+]
+FLOAT = torch.float32
+N_SEEDS = 6
+
+
+@functools.cache
+def recorded(name):
+    """Return 100 states of a float32 run through autograd, and what may become of each."""
+    recipe = RECIPES[name]
+    step = build(("autograd", "native"), recipe, FLOAT)
+    states, bounds = [], []
+    for update in range(100):
+        batch, step.epoch = batch_of(recipe, update, FLOAT)
+        states.append(state_of(step))
+        bounds.append(BoundedStep(recipe, states[-1], batch))
+        step(batch)
+    return states, bounds
+
+
+def share_of_bound(ours, bounded):
+    """Return the largest share of its bound that an element's error takes; with bound 0: inf."""
+    error = (ours.double() - bounded.value).abs()
+    return torch.where(error == 0, 0.0, error / bounded.error).max().item()
+
+
+@each_kind
+@pytest.mark.parametrize("name", ADVANCED)
+def test_each_of_100_recorded_states_is_advanced_within_its_bound(name, kind):
+    recipe = RECIPES[name]
+    step = build(kind, recipe, FLOAT)
+    for update, (state, bound) in enumerate(zip(*recorded(name), strict=True)):
+        step.load_state_dict(state)
+        costs = step(batch_of(recipe, update, FLOAT)[0])
+        after = step.state_dict()
+        for key, bounded in bound.state.items():
+            assert share_of_bound(after[key], bounded) <= 1, (update, key)
+        assert_costs_within(costs, bound)
+
+
+def assert_costs_within(costs, bound):
+    """Compare the costs of a step with those of exact logits.
+
+    A cost's slope by a logit is at most 1 / n, so that it is off by the mean of the logits' errors.
+    Each term of its mean of n rounds: exp and log1p within 2 units in the last place, two sums.
+    """
+    exact = {name: logits.value for name, logits in bound.logits.items()}
+    errors = {name: logits.error.mean() for name, logits in bound.logits.items()}
+    rounding = gamma(len(exact["real"]) + 12)
+    of_d = discriminator_cost(exact["real"], exact["fake"])
+    of_g = generator_cost(exact["generator"], bound.recipe.cost)
+    for ours, wanted, error in (
+        (costs.discriminator, of_d, (errors["real"] + errors["fake"]) / 2),
+        (costs.generator, of_g, errors["generator"]),
+        (costs.real_probability, torch.sigmoid(exact["real"]).mean(), errors["real"]),
+        (costs.fake_probability, torch.sigmoid(exact["fake"]).mean(), errors["fake"]),
+    ):
+        assert (ours.double() - wanted).abs() <= error + rounding * wanted.abs()
+
+
+@pytest.mark.parametrize("name", ADVANCED)
+def test_a_bound_lies_around_what_the_specification_does(name):
+    # Its value is float64's own, whose rounding is 2^-29 of float32's in either.
+    recipe = RECIPES[name]
+    for update, (state, bound) in enumerate(zip(*recorded(name), strict=True)):
+        if update % 9 == 0:
+            batch, _ = batch_of(recipe, update)
+            exact, _ = training_step(recipe, in_dtype(state, torch.float64), batch)
+            for key, bounded in bound.state.items():
+                assert ((exact[key] - bounded.value).abs() <= 2.0**-26 * bounded.error).all(), key
+
+
+@pytest.mark.parametrize("name", ADVANCED)
+def test_the_bounds_are_narrow(name):
+    """A bound that any step keeps would prove nothing: an error of half a per cent is outside."""
+    states, bounds = recorded(name)
+    for key in (key for key in states[0] if key.startswith("velocity.")):
+        fastest = max(state[key].abs().max().item() for state in states)
+        typical = torch.stack([bound.state[key].error.median() for bound in bounds]).median()
+        assert typical < fastest / 256, key
+
+
+@each_kind
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"learning_rate": 0.1 * (1 + 1e-3)},
+        {"momentum_first": 0.5 * (1 + 1e-3)},
+        {"output_include_probability": 0.51},
+        {"cost": "saturating"},
+        {"seed": 4},
+    ],
+    ids=lambda changes: next(iter(changes)),
+)
+def test_a_step_that_is_a_little_wrong_is_out_of_bounds(wrong, kind):
+    states, bounds = recorded("tiny")
+    step = build(kind, RECIPES["tiny"].replace(**wrong), FLOAT)
+    n_out = 0
+    for update in range(1, 100):
+        step.load_state_dict(states[update])
+        step(batch_of(RECIPES["tiny"], update, FLOAT)[0])
+        after = step.state_dict()
+        n_out += any(share_of_bound(after[key], b) > 1 for key, b in bounds[update].state.items())
+    assert n_out >= 90
+
+
+@functools.cache
+def plain_divergences():
+    """Return seeds' recipes, exact ends, and how far plain PyTorch's float32 run ends from each."""
+    found = []
+    for seed in range(N_SEEDS):
+        recipe = free_recipe(seed)
+        start = state_of(build(("autograd", "reference"), recipe, FLOAT))
+        _, exact = specified_run(recipe, in_dtype(start, torch.float64), 100)
+        _, plain = specified_run(recipe, start, 100, FLOAT)
+        found.append((recipe, exact[-1], divergence(plain[-1], exact[-1])))
+    return found
+
+
+def free_recipe(seed):
+    return recipe_of(
+        [(16, "relu"), (15, "relu"), (12, "sigmoid")],
+        [(9, 5, 0.8), (8, 3, 0.5)],
+        batch_size=11,
+        seed=seed,
+    )
+
+
+def divergence(state, exact):
+    """Return the distance of all the weights from the exact ones, relative to their size."""
+    keys = [key for key in exact if key.startswith(("generator.", "discriminator.layers"))]
+    squares = sum((state[key].double() - exact[key]).square().sum() for key in keys)
+    size = sum(exact[key].square().sum() for key in keys)
+    return math.sqrt(squares / size)
+
+
+@each_kind
+def test_a_free_float32_run_diverges_at_most_twice_as_far_as_plain_pytorch(kind):
+    """The geometric mean over some seeds: one near tie that falls otherwise decides a run."""
+    logs = []
+    for recipe, exact, plain in plain_divergences():
+        step = build(kind, recipe, FLOAT)
+        run(step, 100, dtype=FLOAT)
+        ours = divergence(step.state_dict(), exact)
+        assert ours > U / 16  # it is a float32 run
+        logs.append(math.log2(ours / plain))
+    assert sum(logs) / len(logs) <= 1
