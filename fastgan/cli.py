@@ -6,41 +6,28 @@ standard error; 130 interrupted. Anything else is a fault of ours and keeps its 
 
 from __future__ import annotations
 
-import logging
-import sys
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 
-from fastgan import __version__
+from fastgan import __version__, cli_training
 from fastgan.cli_shared import (
     Data,
-    Epochs,
     Folder,
     Impl,
     NSamples,
-    Quiet,
-    RecipeName,
     RunFolder,
-    StopOnCollapse,
     Threads,
+    Weights,
     dataset_of,
     read_samples,
-    recipe_of,
     run_and_dataset,
+    run_of,
+    set_up,
+    show,
 )
-from fastgan.mistakes import MistakesGroup, tell
-
-logger = logging.getLogger("fastgan")
-
-
-def _print(*items: Any) -> None:
-    console = Console(highlight=False)
-    for item in items:
-        console.print(item)
-
+from fastgan.mistakes import MistakesGroup
 
 app = typer.Typer(
     cls=MistakesGroup,
@@ -70,19 +57,6 @@ def _start(
     pass
 
 
-def _set_up(threads: int | None, quiet: bool) -> None:
-    """Set torch's threads, and let the log be seen: all of it only where no bar is shown."""
-    import torch
-
-    if threads is not None:
-        torch.set_num_threads(threads)
-    handler = logging.StreamHandler()
-    handler.setFormatter(logging.Formatter("%(message)s"))
-    logger.handlers[:] = [handler]
-    logger.propagate = False
-    logger.setLevel(logging.WARNING if quiet or sys.stderr.isatty() else logging.INFO)
-
-
 @app.command()
 def info() -> None:
     """Show versions, SIMD levels, threads, devices, and which data sets are here."""
@@ -98,59 +72,10 @@ def info() -> None:
             found.append((name, "not found"))
         except (OSError, ValueError) as error:
             found.append((name, str(error).splitlines()[0]))
-    _print(tables.environment(found, cache_folder("").resolve()))
+    show(tables.environment(found, cache_folder("").resolve()))
 
 
-@app.command(epilog="Example: `fastgan train mnist --epochs 20 --seed 1 --out runs/mnist/second`")
-def train(
-    recipe: RecipeName = "digits",
-    data: Data = None,
-    folder: Folder = None,
-    epochs: Epochs = None,
-    seed: Annotated[int | None, typer.Option(min=0, help="In place of the recipe's.")] = None,
-    out: Annotated[
-        Path | None, typer.Option(help="The run's folder; runs/RECIPE/seed-SEED by default.")
-    ] = None,
-    resume: Annotated[
-        Path | None, typer.Option(help="Go on with the run in this folder, with its own recipe.")
-    ] = None,
-    step: Annotated[str, typer.Option(help="auto, fused or autograd.")] = "auto",
-    impl: Impl = "auto",
-    threads: Threads = None,
-    stop_on_collapse: StopOnCollapse = False,
-    tensorboard: Annotated[
-        bool, typer.Option("--tensorboard", help="Write TensorBoard's event files too.")
-    ] = False,
-    quiet: Quiet = False,
-) -> None:
-    """Train an adversarial pair and leave a run folder; Ctrl-C saves, `--resume` goes on."""
-    from fastgan.runs import Run
-    from fastgan.training import train as run_training
-
-    _set_up(threads, quiet)
-    if resume is not None:
-        if out is not None or data is not None or seed is not None:
-            raise ValueError("resume: --out, --data and --seed are the resumed run's own")
-        chosen, out = Run.open(resume).recipe, resume
-        chosen = chosen if epochs is None else chosen.replace(n_epochs=epochs)
-    else:
-        chosen = recipe_of(recipe, data, epochs, seed)
-    run = run_training(
-        chosen,
-        dataset=dataset_of(chosen.dataset, folder),
-        folder=out,
-        resume=resume is not None,
-        step=step,
-        impl=impl,
-        stop_on_collapse=stop_on_collapse,
-        tensorboard=tensorboard,
-        progress=False if quiet else None,
-    )
-    last = run.metrics[-1]
-    _print(f"{run.status} after epoch {last['epoch']}, {last['seconds']:.1f} s of training")
-    for warning in run.warnings:
-        _print(f"warning: epoch {warning['epoch']}: {warning['message']}")
-    _print(f"run: {run.folder}")
+app.command(epilog=cli_training.TRAIN_EXAMPLES)(cli_training.train)
 
 
 @app.command(epilog="Example: `fastgan sample runs/digits/seed-0 -n 100 --out samples.png`")
@@ -159,6 +84,7 @@ def sample(
     out: Annotated[Path, typer.Option(help="A .npy file of rows, or a .png of a grid.")],
     n_samples: NSamples = 100,
     seed: Annotated[int, typer.Option(min=0, help="Draws the z.")] = 0,
+    weights: Weights = "model",
     data: Data = None,
     folder: Folder = None,
     threads: Threads = None,
@@ -171,24 +97,24 @@ def sample(
     from fastgan.figures import sample_grid
     from fastgan.files import write_atomically
     from fastgan.reproduce import sample_of
-    from fastgan.runs import Run
 
-    _set_up(threads, True)
+    set_up(threads, True)
     if out.suffix not in (".npy", ".png"):
         raise ValueError(f"out: expected a name that ends in .npy or .png, got {out}")
-    drawn = sample_of(Run.open(run), n_samples or 100, seed)
+    drawn = sample_of(run_of(run, weights), n_samples or 100, seed)
     if out.suffix == ".npy":
         buffer = io.BytesIO()
         np.save(buffer, drawn.numpy(), allow_pickle=False)
         write_atomically(out, buffer.getvalue())
     else:
-        _, dataset = run_and_dataset(run, data, folder)
+        _, dataset = run_and_dataset(run, data, folder, weights)
         sample_grid(drawn, dataset, out)
-    _print(f"{len(drawn)} samples: {out}")
+    show(f"{len(drawn)} samples: {out}")
 
 
 @app.command(
     epilog="Examples: `fastgan evaluate runs/mnist/seed-0`, "
+    "`fastgan evaluate runs/mnist/seed-0 --weights best`, "
     "`fastgan evaluate runs/mnist/seed-0 --n-samples 1e7`, "
     "`fastgan evaluate --samples samples.npy --data mnist`"
 )
@@ -201,6 +127,7 @@ def evaluate(
     folder: Folder = None,
     n_samples: NSamples = None,
     seed: Annotated[int | None, typer.Option(min=0, help="Draws the samples.")] = None,
+    weights: Weights = "model",
     sigma_variant: Annotated[str, typer.Option(help="paper, or gmmn.")] = "paper",
     json: Annotated[bool, typer.Option("--json", help="Print JSON in place of a table.")] = False,
     impl: Impl = "auto",
@@ -216,14 +143,14 @@ def evaluate(
     from fastgan.files import write_atomically
     from fastgan.progress import counting
 
-    _set_up(threads, True)
+    set_up(threads, True)
     source: Any
     checkpoint = None
     if run is not None and samples is None:
-        opened, dataset = run_and_dataset(run, data, folder)
+        opened, dataset = run_and_dataset(run, data, folder, weights)
         source, seed = opened.generator, opened.recipe.seed if seed is None else seed
         n_samples = opened.recipe.n_samples if n_samples is None else n_samples
-        checkpoint = opened.folder / "evaluation.part.safetensors"
+        checkpoint = opened.evaluation_part_path
     elif samples is not None and run is None:
         if data is None:
             raise ValueError("data: expected the data set that the samples are of (--data)")
@@ -246,8 +173,8 @@ def evaluate(
     if json:
         typer.echo(found.to_json(), nl=False)
     else:
-        _print(tables.results(found), *tables.curve(found), tables.errors(found))
-        _print(*found.warnings())
+        show(tables.results(found), *tables.curve(found), tables.errors(found))
+        show(*found.warnings())
 
 
 @app.command(
@@ -260,6 +187,7 @@ def neighbors(
     folder: Folder = None,
     n_samples: NSamples = None,
     seed: Annotated[int | None, typer.Option(min=0, help="Draws the samples.")] = None,
+    weights: Weights = "model",
     out: Annotated[
         Path | None, typer.Option(help="The picture, .png; figures/memorisation.png of a run.")
     ] = None,
@@ -273,11 +201,11 @@ def neighbors(
     from fastgan.memorisation_figure import memorisation_figure
     from fastgan.reproduce import N_MEMORISATION_SAMPLES, keep_memorisation, sample_of
 
-    _set_up(threads, True)
+    set_up(threads, True)
     if out is not None and out.suffix != ".png":
         raise ValueError(f"out: expected a name that ends in .png, got {out}")
     if run.is_dir():
-        opened, dataset = run_and_dataset(run, data, folder)
+        opened, dataset = run_and_dataset(run, data, folder, weights)
         drawn: Any = sample_of(opened, n_samples or N_MEMORISATION_SAMPLES, seed)
     else:
         if data is None:
@@ -290,14 +218,15 @@ def neighbors(
     if json:
         typer.echo(found.to_json(), nl=False)
         return
-    _print(memorisation_table.nearest(found), *found.sentences(), *found.cautions())
+    show(memorisation_table.nearest(found), *found.sentences(), *found.cautions())
     for picture in pictures:
-        _print(f"picture: {picture}")
+        show(f"picture: {picture}")
 
 
 @app.command(epilog="Example: `fastgan figures runs/digits/seed-0`")
 def figures(
     run: RunFolder,
+    weights: Weights = "model",
     data: Data = None,
     folder: Folder = None,
     impl: Impl = "auto",
@@ -306,73 +235,14 @@ def figures(
     """Draw a run's pictures (samples, Figures 2 and 3, curves) and write its report."""
     from fastgan.reproduce import draw_figures, report_on
 
-    _set_up(threads, True)
-    opened, dataset = run_and_dataset(run, data, folder)
+    set_up(threads, True)
+    opened, dataset = run_and_dataset(run, data, folder, weights)
     for path in draw_figures(opened, dataset, impl=impl):
-        _print(str(path))
-    _print(f"report: {report_on(opened, dataset)}")
+        show(str(path))
+    show(f"report: {report_on(opened, dataset)}")
 
 
-@app.command(epilog="Examples: `fastgan reproduce`, `fastgan reproduce mnist --epochs 20 --seed 0`")
-def reproduce(
-    recipe: RecipeName = "digits",
-    data: Data = None,
-    folder: Folder = None,
-    epochs: Epochs = None,
-    seed: Annotated[
-        int | None, typer.Option(min=0, help="This seed alone; 0, 1, 2, ... in turn by default.")
-    ] = None,
-    max_seeds: Annotated[
-        int, typer.Option(min=1, help="How many seeds to try until one does not collapse.")
-    ] = 5,
-    out: Annotated[
-        Path | None, typer.Option(help="Holds the runs, seed-0 and so on; runs/RECIPE by default.")
-    ] = None,
-    resume: Annotated[
-        bool, typer.Option("--resume", help="Go on with the runs that are there already.")
-    ] = False,
-    n_samples: NSamples = None,
-    step: Annotated[str, typer.Option(help="auto, fused or autograd.")] = "auto",
-    impl: Impl = "auto",
-    threads: Threads = None,
-    stop_on_collapse: StopOnCollapse = False,
-    quiet: Quiet = False,
-) -> None:
-    """Train, evaluate, draw and report: the whole experiment in one command."""
-    from fastgan import tables
-    from fastgan.reproduce import reproduce as run_experiment
-    from fastgan.training import TrainingOptions
-
-    _set_up(threads, quiet)
-    chosen = recipe_of(recipe, data, epochs, None)
-    options = TrainingOptions(
-        resume=resume,
-        step=step,  # type: ignore[arg-type]  # checked by make_step, with a sentence
-        impl=impl,
-        stop_on_collapse=stop_on_collapse,
-        progress=False if quiet else None,
-    )
-    done = run_experiment(
-        chosen,
-        dataset=dataset_of(chosen.dataset, folder),
-        seeds=range(max_seeds) if seed is None else (seed,),
-        n_samples=n_samples,
-        folder=out,
-        options=options,
-        say=(lambda _: None) if quiet else typer.echo,
-    )
-    found = done.evaluation
-    _print(tables.results(found), tables.errors(found), *found.warnings())
-    for lost in done.lost:
-        _print(f"set aside: seed {lost.seed}, epoch {lost.epoch}: {lost.message}")
-    _print(
-        f"seed {done.run.recipe.seed}; training {tables.duration(done.training_seconds)}, "
-        f"all {tables.duration(done.seconds)}",
-        f"report: {done.report}",
-    )
-    if done.collapsed:
-        tell("warning: this run was reported as collapsed; another seed may do better")
-        raise typer.Exit(1)
+app.command(epilog=cli_training.REPRODUCE_EXAMPLES)(cli_training.reproduce)
 
 
 def main() -> None:

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import logging
 import math
+import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
+from rich.console import Console
 
 if TYPE_CHECKING:  # imported where they are used: `fastgan --help` answers at once
     from fastgan.data import Dataset
     from fastgan.recipes import Recipe
     from fastgan.runs import Run
+    from fastgan.runs import Weights as RunWeights
+
+logger = logging.getLogger("fastgan")
 
 Impl = Annotated[str, typer.Option(help="auto, reference, native or triton.")]
 Threads = Annotated[
@@ -47,8 +53,19 @@ NSamples = Annotated[
         help="Model samples, such as 10000 or 1e6; 10,000 by default.",
     ),
 ]
-RecipeName = Annotated[str, typer.Argument(help="mnist, digits, or the path of a recipe.toml.")]
+RecipeName = Annotated[
+    str, typer.Argument(help="mnist, mnist-averaged, digits, or the path of a recipe.toml.")
+]
 RunFolder = Annotated[Path, typer.Argument(help="A run folder.")]
+Weights = Annotated[
+    str,
+    typer.Option(
+        metavar="[model|last|best]",
+        help="Of the generator: the run's model (the average of the weights where the recipe "
+        "averages, else the last ones), the last ones in any case, or the model of the best "
+        "validation epoch.",
+    ),
+]
 Epochs = Annotated[int | None, typer.Option(min=1, help="In place of the recipe's.")]
 StopOnCollapse = Annotated[
     bool, typer.Option("--stop-on-collapse", help="End at the collapse watch's first warning.")
@@ -74,11 +91,18 @@ def dataset_of(name: str, folder: Path | None) -> Dataset:
     return load_dataset(name, folder=folder if name in DATASET_NAMES else None)
 
 
-def run_and_dataset(folder: Path, data: str | None, data_folder: Path | None) -> tuple[Run, Any]:
-    """Open a run folder, and read the data set that it was trained on or another."""
+def run_of(folder: Path, weights: str) -> Run:
+    """Open a run folder, seen with one of its generators."""
     from fastgan.runs import Run
 
-    run = Run.open(folder)
+    return Run.open(folder, cast("RunWeights", weights))
+
+
+def run_and_dataset(
+    folder: Path, data: str | None, data_folder: Path | None, weights: str
+) -> tuple[Run, Any]:
+    """Open a run folder, and read the data set that it was trained on or another."""
+    run = run_of(folder, weights)
     return run, dataset_of(data or run.recipe.dataset, data_folder)
 
 
@@ -95,3 +119,23 @@ def read_samples(path: Path) -> Any:
     if array.ndim < 2:
         raise ValueError(f"samples: expected shape (n_samples, ...), got {array.shape} in {path}")
     return array.reshape(len(array), -1)
+
+
+def show(*items: Any) -> None:
+    """Print lines and tables on standard output."""
+    console = Console(highlight=False)
+    for item in items:
+        console.print(item)
+
+
+def set_up(threads: int | None, quiet: bool) -> None:
+    """Set torch's threads, and let the log be seen: all of it only where no bar is shown."""
+    import torch
+
+    if threads is not None:
+        torch.set_num_threads(threads)
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("%(message)s"))
+    logger.handlers[:] = [handler]
+    logger.propagate = False
+    logger.setLevel(logging.WARNING if quiet or sys.stderr.isatty() else logging.INFO)

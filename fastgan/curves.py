@@ -242,7 +242,12 @@ def _draw_likelihood(figure: Any, rows: Metrics, colours: Theme) -> None:
     heading(upper, "Validation log-likelihood", "nats, Parzen window", colours, pad=10)
     epochs, values = _series(rows, "validation_log_likelihood")
     if epochs:
-        _line(upper, rows, "validation_log_likelihood", "", colours.likelihood)
+        of_last = _series(rows, "validation_log_likelihood_of_last_weights")[0]
+        if of_last:  # the model is an average: the weights it is taken of, behind it
+            field = "validation_log_likelihood_of_last_weights"
+            _line(upper, rows, field, "last weights", colours.muted, zorder=1.9)
+        label = "average" if of_last else ""
+        _line(upper, rows, "validation_log_likelihood", label, colours.likelihood)
         rising = len(values) < 2 or values[-1] >= values[-2]
         upper.annotate(
             f"{values[-1]:.0f}".replace("-", "\N{MINUS SIGN}"),
@@ -263,6 +268,8 @@ def _draw_likelihood(figure: Any, rows: Metrics, colours: Theme) -> None:
     lower.set_ylabel(_SIGMA, rotation=0, labelpad=8, fontsize=10)
     _finish(upper, rows, colours, legend=False)
     _finish(lower, rows, colours, legend=False)
+    if any("validation_log_likelihood_of_last_weights" in row for row in rows):
+        upper.legend(loc="lower right", fontsize=8.5, frameon=False, handlelength=1.1)
     upper.set_xlabel("")
 
 

@@ -18,6 +18,8 @@ import tomli_w
 from fastgan.recipes import Recipe
 
 _NONE = "none"
+# Fields younger than the first documents, whose defaults say what those runs did.
+_YOUNGER = frozenset({"average_decay", "average_every"})
 _TOML_NAMES = {int: "a whole number", float: "a number", str: "a string", bool: "true or false"}
 
 
@@ -78,7 +80,7 @@ def _from_table(kind: type, table: dict[str, Any], where: str) -> object:
     for key in table:
         if key not in fields:
             raise ValueError(f"{where}{key}: unknown key; known are {', '.join(sorted(fields))}")
-    missing = sorted(fields - set(table))
+    missing = sorted(fields - set(table) - _YOUNGER)
     if missing:
         raise ValueError(f"{where}{missing[0]}: missing key (all missing: {', '.join(missing)})")
     arguments = {key: _from_plain(hints[key], value, where + key) for key, value in table.items()}

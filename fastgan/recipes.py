@@ -98,6 +98,8 @@ class Recipe:
     cost: Cost = "non_saturating"  # the released code's; Algorithm 1 prints the other
     schedule: Schedule = "simultaneous"  # the released code's; Algorithm 1 is "alternating"
     k: int = 1  # alternating only: batches of D for each update of G (the paper used 1)
+    average_decay: float = 0.0  # of the exponential average of G's weights; 0: none, as published
+    average_every: int = 10  # updates between two steps of that average
     n_samples: int = 10_000  # samples under a Parzen estimate (the paper, section 5)
     seed: int = 0  # key of every random number of the run; ours
 
@@ -110,7 +112,8 @@ class Recipe:
             raise ValueError("dataset: expected a name or a path, got an empty string")
         for field in ("n_latent", "batch_size", "n_epochs", "evaluate_every", "k", "n_samples"):
             check_integer(field, getattr(self, field), 1)
-        check_integer("momentum_epochs", self.momentum_epochs, 1)
+        for field in ("momentum_epochs", "average_every"):
+            check_integer(field, getattr(self, field), 1)
         _one_of("latent", self.latent, ("uniform", "normal"))
         _one_of("cost", self.cost, ("non_saturating", "saturating"))
         _one_of("schedule", self.schedule, ("simultaneous", "alternating"))
@@ -121,7 +124,7 @@ class Recipe:
         check_positive("learning_rate", self.learning_rate)
         _at_least("learning_rate_decay", self.learning_rate_decay, 1.0)
         _at_least("learning_rate_floor", self.learning_rate_floor, 0.0)
-        for field in ("momentum_first", "momentum_last"):
+        for field in ("momentum_first", "momentum_last", "average_decay"):
             value = getattr(self, field)
             check_number(field, value)
             if not 0.0 <= value < 1.0:
@@ -133,6 +136,11 @@ class Recipe:
         if self.schedule == "simultaneous" and self.k != 1:
             raise ValueError(f"k: the simultaneous schedule knows only k = 1, got {self.k}")
         check_integer("seed", self.seed, 0, 2**63 - 1)
+
+    @property
+    def averages(self) -> bool:
+        """Whether the run's model is the average of G's weights (:mod:`fastgan.averaging`)."""
+        return self.average_decay > 0.0
 
     @property
     def n_features(self) -> int:
@@ -194,6 +202,16 @@ MNIST = Recipe(
     evaluate_every=5,  # OURS
 )
 
+# MNIST, and one departure of OUR OWN: the model that is kept is an exponential average of G's
+# weights. Training is untouched by it, bit for bit.
+MNIST_AVERAGED = MNIST.replace(
+    name="mnist-averaged",
+    # OURS. A memory of 1 / (1 - .997) x 10 updates: 3,300, or 7 epochs. On validation images, seed
+    # 0, epoch 50, it lifts 132 nats to 173.
+    average_decay=0.997,
+    average_every=10,  # OURS: a tenth of the cost of averaging after every update
+)
+
 # A recipe of OUR OWN for scikit-learn's 8x8 digits: the paper has none. The shape follows MNIST's
 # (ReLU generator, maxout discriminator, simultaneous steps, non-saturating cost, the same momentum)
 # at a size that trains in a minute or so. Every number below is ours, chosen by the log-likelihood
@@ -224,7 +242,7 @@ DIGITS = Recipe(
     evaluate_every=50,
 )
 
-_BY_NAME = {recipe.name: recipe for recipe in (MNIST, DIGITS)}
+_BY_NAME = {recipe.name: recipe for recipe in (MNIST, MNIST_AVERAGED, DIGITS)}
 
 
 def names() -> tuple[str, ...]:
@@ -253,6 +271,7 @@ def from_toml(text: str) -> Recipe:
 
     Every field must be there and of its type, and nothing else: a ValueError or TypeError names the
     key, what was expected and what came. TOML that does not parse is a ValueError with the line.
+    The fields of the average alone may be missing, from documents older than they are: no average.
     """
     from fastgan.recipe_files import recipe_from_toml
 

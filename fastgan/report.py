@@ -33,7 +33,6 @@ from fastgan.scores import Evaluation
 
 FIGURE_2 = "figure_2.png"  # in the run's folder of figures
 FIGURE_3 = "figure_3.png"
-MEMORISATION = "memorisation.json"  # in the run's folder
 MEMORISATION_FIGURE = "memorisation.png"  # in the run's folder of figures
 NEAREST_PAIRS = "nearest_pairs.png"
 N_GRIDS = 4  # sample grids shown, from the first to the last
@@ -78,7 +77,7 @@ def write_report(
     """
     run = run if isinstance(run, Run) else Run.open(run)
     evaluation = _read(run.evaluation_path, Evaluation)
-    memorisation = _read(run.folder / MEMORISATION, Memorisation)
+    memorisation = _read(run.memorisation_path, Memorisation)
     records, warnings = run.metrics, run.warnings
     body = [
         _hero(run, evaluation),
@@ -129,7 +128,19 @@ def _facts(run: Run, records: Sequence[dict[str, Any]]) -> str:
         if isinstance(records[-1].get("seconds"), (int, float)):
             facts.append(("training", parts.duration(records[-1]["seconds"])))
     facts.append(("status", run.status))
+    if run.recipe.averages or run.weights != "model":
+        facts.append(("generator", _of_which_weights(run)))
     return "".join(f"<li>{escape(name)} <b>{escape(value)}</b></li>" for name, value in facts)
+
+
+def _of_which_weights(run: Run) -> str:
+    model = "average of the weights" if run.recipe.averages else "last weights"
+    if run.weights == "last":
+        return "last weights"
+    if run.weights == "best":
+        best = run.best_epoch
+        return model.replace("last ", "") + (f" at epoch {best.epoch}" if best is not None else "")
+    return model
 
 
 def _hero(run: Run, evaluation: Evaluation | None) -> str:
@@ -215,7 +226,22 @@ def _training(
     panels = "".join(
         parts.picture(light[name], alts[name], dark=dark[name], kind="card") for name in light
     )
-    return parts.section("As training went", _grids(run), f'<div class="curves">{panels}</div>')
+    return parts.section(
+        "As training went", _grids(run), f'<div class="curves">{panels}</div>', _best(run)
+    )
+
+
+def _best(run: Run) -> str:
+    best = run.best_epoch
+    if best is None:
+        return ""
+    nats = f"{parts.number(best.validation_log_likelihood)} nats"
+    rule = "The released code keeps the last epoch."
+    if run.weights == "best":
+        text = f"All that follows from samples here is of epoch {best.epoch}, which has the highest"
+        return parts.paragraph(f"{text} validation log-likelihood, {nats}. {rule}")
+    text = f"The highest validation log-likelihood, {nats}, is that of epoch {best.epoch}."
+    return parts.paragraph(f"{text} It selects nothing. {rule}")
 
 
 def _grids(run: Run) -> str:
@@ -324,6 +350,12 @@ def _again(
         commands = [
             f"fastgan reproduce {recipe.name} --seed {recipe.seed} --epochs {recipe.n_epochs}"
         ]
+        if run.weights != "model":
+            folder = f"runs/{recipe.name}/seed-{recipe.seed}"
+            commands += [
+                f"fastgan {command} {folder} --weights {run.weights}"
+                for command in ("evaluate", "figures")
+            ]
     facts = [("fastgan", fastgan.__version__), *_environment()]
     if source is not None:
         facts.append(("data", source))

@@ -2,15 +2,15 @@
 
 A training run may collapse (G's output no longer varies with z). Unless one seed is asked for, the
 seeds are tried in turn and the first that is not reported as collapsed is the result; the others
-are not hidden, but listed in ``reproduction.json``, in the report and in what is printed.
+are not hidden, but listed in ``restarts.json``, in the report and in what is printed
+(:mod:`fastgan.restarts`).
 """
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -29,28 +29,16 @@ from fastgan.recipes import Recipe
 from fastgan.report import (
     FIGURE_2,
     FIGURE_3,
-    MEMORISATION,
     MEMORISATION_FIGURE,
     NEAREST_PAIRS,
     write_report,
 )
-from fastgan.runs import Run, holds_run
-from fastgan.training import TrainingOptions, train
+from fastgan.restarts import LostSeed, lost_before, train_with_restarts
+from fastgan.runs import Run
+from fastgan.training import TrainingOptions
 
 N_FIGURE_SAMPLES = 100
 N_MEMORISATION_SAMPLES = 10_000
-REPRODUCTION = "reproduction.json"  # in the run's folder: the seeds that were set aside
-
-
-@dataclass(frozen=True)
-class LostSeed:
-    """A seed whose training was reported as collapsed, saturated or diverged, and so set aside."""
-
-    seed: int
-    epoch: int
-    kind: str  # collapse | saturated | diverged
-    message: str
-    folder: str
 
 
 @dataclass(frozen=True)
@@ -123,33 +111,10 @@ def reproduce(
         recipe = recipe.replace(n_epochs=n_epochs)
     options = options or TrainingOptions()
     dataset = load_dataset(recipe.dataset) if dataset is None else dataset
-    base = Path(folder) if folder is not None else Path("runs") / recipe.name
-
-    lost: list[LostSeed] = []
-    for number, seed in enumerate(seeds):
-        is_last = number == len(seeds) - 1
-        run_folder = base / f"seed-{seed}"
-        if options.resume and not is_last and _is_lost(run_folder):
-            run = Run.open(run_folder)
-        else:
-            say(f"training {recipe.name} on {dataset.name}, seed {seed}: {run_folder}")
-            changes: dict[str, Any] = {
-                **asdict(options),
-                "folder": run_folder,
-                "name": None,
-                "resume": options.resume and holds_run(run_folder),
-                "stop_on_collapse": options.stop_on_collapse or not is_last,
-            }
-            run = train(recipe, dataset=dataset, seed=seed, options=TrainingOptions(**changes))
-        if run.status == "finished" and not run.collapsed:
-            break
-        lost.append(_why(run, seed))
-        say(f"seed {seed} is set aside: epoch {lost[-1].epoch}: {lost[-1].message}")
-    else:
-        say("every seed was reported as collapsed: the result is of the last one")
-    collapsed = len(lost) == len(seeds)
-    if collapsed:
-        lost.pop()
+    trained = train_with_restarts(
+        recipe, dataset=dataset, seeds=seeds, folder=folder, options=options, say=say
+    )
+    run = trained.run
 
     n_samples = recipe.n_samples if n_samples is None else n_samples
     say(f"evaluating {n_samples:,} samples on {len(dataset.test):,} test images")
@@ -157,17 +122,14 @@ def reproduce(
         run.generator, dataset, n_samples=n_samples, seed=run.recipe.seed, impl=options.impl
     )
     write_atomically(run.evaluation_path, evaluation.to_json().encode())
-    record = {"lost_seeds": [asdict(seed) for seed in lost], "collapsed": collapsed}
-    content = json.dumps(record, indent=2) + "\n"
-    write_atomically(run.folder / REPRODUCTION, content.encode())
     say("measuring distances to training images, drawing the figures")
     draw_figures(run, dataset, impl=options.impl)
     report = report_on(run, dataset)
     return Reproduction(
         run=run,
         evaluation=evaluation,
-        lost=tuple(lost),
-        collapsed=collapsed,
+        lost=trained.lost,
+        collapsed=trained.collapsed,
         report=report,
         training_seconds=float(run.metrics[-1]["seconds"]),
         seconds=time.perf_counter() - started,
@@ -175,7 +137,7 @@ def reproduce(
 
 
 def draw_figures(run: Run, dataset: Dataset, *, impl: str = "auto") -> list[Path]:
-    """Draw a run's pictures into its folder ``figures`` and return their paths.
+    """Draw a run's pictures into its :attr:`~fastgan.runs.Run.figures_folder`; return their paths.
 
     ``samples.png``, ``figure_2.png`` (samples and nearest training images), ``figure_3.png`` (lines
     in z), ``curves.png``, ``memorisation.png`` (distances to the nearest training images, which the
@@ -202,7 +164,7 @@ def keep_memorisation(
 
     They are ``memorisation.png``, the distributions of distances, and ``nearest_pairs.png``.
     """
-    write_atomically(run.folder / MEMORISATION, found.to_json().encode())
+    write_atomically(run.memorisation_path, found.to_json().encode())
     run.figures_folder.mkdir(parents=True, exist_ok=True)
     return (
         memorisation_figure(found, run.figures_folder / MEMORISATION_FIGURE),
@@ -212,15 +174,10 @@ def keep_memorisation(
 
 def report_on(run: Run, dataset: Dataset) -> Path:
     """Write a run's report, with the seeds that were set aside before it."""
-    path = run.folder / REPRODUCTION
-    notes: list[str] = []
-    if path.is_file():
-        record = json.loads(path.read_text(encoding="utf-8"))
-        notes = [
-            f"Seed {lost['seed']} was tried before and set aside at epoch {lost['epoch']}: "
-            f"{lost['message']}."
-            for lost in record["lost_seeds"]
-        ]
+    notes = [
+        f"Seed {lost.seed} was tried before and set aside at epoch {lost.epoch}: {lost.message}."
+        for lost in lost_before(run)
+    ]
     return write_report(run, notes=notes, source=dataset.source)
 
 
@@ -229,20 +186,3 @@ def sample_of(run: Run, n_samples: int, seed: int | None = None) -> Tensor:
     generator: Any = run.generator
     drawn: Tensor = generator.sample(n_samples, run.recipe.seed if seed is None else seed)
     return drawn.detach().cpu()
-
-
-def _is_lost(folder: Path) -> bool:
-    if not holds_run(folder):
-        return False
-    run = Run.open(folder)
-    return run.status in ("stopped", "diverged") or (run.status == "finished" and run.collapsed)
-
-
-def _why(run: Run, seed: int) -> LostSeed:
-    warnings = run.warnings
-    if not warnings:
-        epoch = run.metrics[-1]["epoch"]
-        message = "the samples hardly vary with z"
-        return LostSeed(seed, epoch, "collapse", message, str(run.folder))
-    last = warnings[-1]
-    return LostSeed(seed, last["epoch"], last["warning"], last["message"], str(run.folder))

@@ -21,6 +21,9 @@ import torch
 from torch import Tensor, nn
 
 from fastgan import recipes
+from fastgan.averaging import PREFIX as AVERAGE
+from fastgan.averaging import WeightAverage
+from fastgan.best_weights import drop_best, keep_best, settle_best
 from fastgan.checkpoints import (
     Checkpoint,
     SaveClock,
@@ -32,9 +35,8 @@ from fastgan.checkpoints import (
 from fastgan.checks import check_integer
 from fastgan.collapse import watch
 from fastgan.data import Dataset, load_dataset
-from fastgan.evaluation import choose_sigma
+from fastgan.epoch_record import epoch_record
 from fastgan.interruption import Interruption, TrainingInterrupted
-from fastgan.models import sample_from
 from fastgan.ops import philox
 from fastgan.progress import Display
 from fastgan.recipes import Recipe
@@ -43,9 +45,6 @@ from fastgan.steps import AutogradStep, make_step
 from fastgan.streams import Kind, stream
 
 logger = logging.getLogger("fastgan")
-
-# How many samples an epoch's sample_mean and sample_deviation are taken over.
-N_WATCHED_SAMPLES = 1_000
 
 # A grid of 10 x 10.
 N_GRID_SAMPLES = 100
@@ -113,7 +112,8 @@ def train(
     Returns
     -------
     Run
-        The run: folder, recipe, metrics, warnings, status and the trained generator.
+        The run: folder, recipe, metrics, warnings, status and the generator, which is the average
+        of the weights where the recipe averages.
 
     Raises
     ------
@@ -156,25 +156,31 @@ def train(
     data_digest = digest_of(dataset.train)
 
     run = Run.create(folder, recipe)
-    run.generator = step.generator
+    average = None
+    if recipe.averages:
+        average = WeightAverage(step.generator, recipe.average_decay, recipe.average_every)
+    run.generator = step.generator if average is None else average.generator
     position, sums, seconds = 0, torch.zeros(4, dtype=torch.float64, device=step.device), 0.0
     if run.checkpoint_path.is_file():
         checkpoint = run.load_checkpoint()
-        _restore(step, checkpoint, run, data_digest, n_threads)
+        _restore(step, average, checkpoint, run, data_digest, n_threads)
         position, seconds = checkpoint.position, checkpoint.seconds
         sums = torch.tensor(checkpoint.sums, dtype=torch.float64, device=step.device)
         run.cut_metrics(step.update)
+        settle_best(folder, step.update)
     else:
         run.cut_metrics(0)
+        drop_best(folder)
     records = run.metrics
 
     def save(status: str) -> None:
         run.flush_metrics()
+        state = step.state_dict() | ({} if average is None else average.state_dict())
         save_checkpoint(
             run.checkpoint_path,
             Checkpoint(
                 recipe=recipe,
-                state=step.state_dict(),
+                state=state,
                 position=position,
                 sums=tuple(sums.tolist()),
                 seconds=seconds,
@@ -184,6 +190,7 @@ def train(
                 torch_version=torch.__version__,
             ),
         )
+        settle_best(folder, step.update)
 
     tensorboard = _open_tensorboard(run, step.update) if options.tensorboard else None
     n_batches = -(-len(train_images) // recipe.batch_size)
@@ -207,6 +214,8 @@ def train(
                 started = time.perf_counter()
                 batch = train_images[batches[position]]
                 sums += torch.stack(step(batch)).to(torch.float64) * len(batch)
+                if average is not None:
+                    average.update(step.update)
                 position += 1
                 seconds += time.perf_counter() - started
                 display.advance()
@@ -216,44 +225,22 @@ def train(
                     if interruption.requested:
                         raise TrainingInterrupted(_how_to_resume(run, epoch, recipe))
 
-            # The epoch's record. The samples are the same z every time, so epochs can be compared.
-            evaluating = epoch % recipe.evaluate_every == 0 or epoch == recipe.n_epochs
-            n_samples = recipe.n_samples if evaluating else N_WATCHED_SAMPLES
-            samples = sample_from(
-                step.generator,
-                recipe,
-                max(n_samples, N_WATCHED_SAMPLES),
-                recipe.seed,
+            record, samples = epoch_record(
+                epoch,
+                step.update,
+                (sums / len(train_images)).tolist(),
+                seconds,
+                recipe=recipe,
+                dataset=dataset,
+                generator=step.generator,
+                average=None if average is None else average.generator,
                 impl=options.impl,
             )
-            means = (sums / len(train_images)).tolist()
-            watched = samples[:N_WATCHED_SAMPLES]
-            record: dict[str, Any] = {
-                "epoch": epoch,
-                "step": step.update,
-                "discriminator_cost": means[0],
-                "generator_cost": means[1],
-                "real_probability": means[2],
-                "fake_probability": means[3],
-                "sample_mean": float(watched.mean(dtype=torch.float64)),
-                "sample_deviation": float(watched.double().std(dim=0, unbiased=False).mean()),
-                "learning_rate": recipe.learning_rate_at(step.update - 1),
-                "momentum": recipe.momentum_at(epoch),
-                "seconds": seconds,
-            }
-            if evaluating and bool(torch.isfinite(samples).all()):
-                choice = choose_sigma(
-                    dataset.validation[: dataset.sigma_images],
-                    samples[: recipe.n_samples].cpu(),
-                    dataset.sigma_grid,
-                    impl=options.impl,
-                )
-                record["validation_log_likelihood"] = max(choice.means)
-                record["sigma"] = choice.sigma
-                if options.sample_grids:
-                    _write_sample_grid(run, samples.cpu(), dataset, epoch)
+            if samples is not None and options.sample_grids:
+                _write_sample_grid(run, samples.cpu(), dataset, epoch)
             records.append(record)
             run.append_metrics(record)
+            keep_best(folder, run.generator, records)
             display.epoch(record)
             if tensorboard is not None:
                 _write_tensorboard(tensorboard, record)
@@ -319,14 +306,24 @@ def _run_folder(recipe: Recipe, options: TrainingOptions) -> Path:
 
 
 def _restore(
-    step: AutogradStep, checkpoint: Checkpoint, run: Run, data_digest: str, n_threads: int
+    step: AutogradStep,
+    average: WeightAverage | None,
+    checkpoint: Checkpoint,
+    run: Run,
+    data_digest: str,
+    n_threads: int,
 ) -> None:
     path = run.checkpoint_path
     check_same_recipe(path, checkpoint.recipe, run.recipe)
     if checkpoint.data_digest != data_digest:
         raise ValueError(f"{path}: this run was trained on other images than those given now")
+    averages = {name: t for name, t in checkpoint.state.items() if name.startswith(AVERAGE)}
     try:
-        step.load_state_dict(checkpoint.state)
+        step.load_state_dict(
+            {name: t for name, t in checkpoint.state.items() if name not in averages}
+        )
+        if average is not None:
+            average.load_state_dict(averages)
     except ValueError as error:
         raise ValueError(f"{path}: this checkpoint does not fit the modules: {error}") from error
     here = (n_threads, torch.__version__)

@@ -276,6 +276,105 @@ def test_figures_draws_and_reports(trained: Path) -> None:
     assert (trained / "memorisation.json").is_file()
 
 
+@pytest.fixture(scope="module")
+def averaged(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Train a recipe that averages, through the command line; its best epoch is not its last."""
+    folder = tmp_path_factory.mktemp("averaged")
+    recipe = tiny(folder / "tiny.toml", average_decay=0.9, average_every=2, n_epochs=6,
+                  learning_rate=0.5, batch_size=100)  # fmt: skip
+    shown = succeed("train", recipe, "--out", folder / "run", "--quiet")
+    run = fastgan.runs.Run.open(folder / "run")
+    assert run.best_epoch.epoch < 6
+    best = f"{run.best_epoch.validation_log_likelihood:.1f} nats, epoch {run.best_epoch.epoch}"
+    assert f"best validation log-likelihood: {best}" in shown
+    return folder / "run"
+
+
+def test_weights_are_chosen(averaged: Path) -> None:
+    run = fastgan.runs.Run.open(averaged)
+    rows = {}
+    for weights in ("model", "last", "best"):
+        succeed("sample", averaged, "-n", 30, "--out", "rows.npy", "--weights", weights)
+        rows[weights] = np.load("rows.npy")
+        expected = run.load_generator(weights=weights).sample(30, 0).numpy()
+        assert np.array_equal(rows[weights], expected)
+    assert not np.array_equal(rows["model"], rows["last"])
+    assert not np.array_equal(rows["model"], rows["best"])
+    succeed("sample", averaged, "-n", 30, "--out", "rows.npy")
+    assert np.array_equal(np.load("rows.npy"), rows["model"])
+
+
+def test_scores_of_other_weights_stand_beside_the_models(averaged: Path) -> None:
+    found = {"model": json.loads(succeed("evaluate", averaged, "--json"))}
+    kept = (averaged / "evaluation.json").read_bytes()
+    for weights in ("last", "best"):
+        line = succeed("evaluate", averaged, "--weights", weights, "--json")
+        found[weights] = json.loads(line)
+        assert json.loads((averaged / f"evaluation-{weights}.json").read_text()) == found[weights]
+    assert (averaged / "evaluation.json").read_bytes() == kept
+    assert len({score["mean"] for score in found.values()}) == 3
+    best = fastgan.runs.Run.open(averaged).best_epoch
+    assert found["best"]["sigma"] == best.sigma
+
+
+def test_figures_of_other_weights_stand_beside_the_models(averaged: Path) -> None:
+    shown = succeed("figures", averaged, "--weights", "best").replace("\n", "")
+    assert f"report: {averaged / 'report-best.html'}" in shown
+    assert (averaged / "figures-best" / "figure_2.png").read_bytes().startswith(PNG)
+    assert (averaged / "memorisation-best.json").is_file()
+    assert not (averaged / "figures").exists()
+    assert not (averaged / "report.html").exists()
+
+
+def test_weights_that_are_not_there(trained: Path, averaged: Path) -> None:
+    sentence = "weights: expected one of model, last, best, got 'first'"
+    for command in ("evaluate", "figures", "neighbors"):
+        assert sentence in mistake(command, trained, "--weights", "first")
+    assert sentence in mistake("sample", trained, "--weights", "first", "--out", "x.npy")
+    (averaged / "best.safetensors").rename("away")
+    try:
+        line = mistake("evaluate", averaged, "--weights", "best")
+    finally:
+        Path("away").rename(averaged / "best.safetensors")
+    assert "holds no best.safetensors" in line
+
+
+def collapsing(path: Path) -> Path:
+    """Write a recipe of a constant generator at a vanishing rate: it hardly varies with z."""
+    return tiny(path, learning_rate=1e-9, learning_rate_floor=0.0,
+                generator=(recipes.DenseLayer(64, "sigmoid", initial_range=1e-6,
+                                              bias_from_data=True),),
+                n_epochs=4, batch_size=100, evaluate_every=100)  # fmt: skip
+
+
+def test_train_starts_again_with_the_next_seed(tmp_path: Path) -> None:
+    recipe = collapsing(tmp_path / "tiny.toml")
+    result = invoke("train", recipe, "--seed", 5, "--restarts", 2, "--out", "all")
+    assert result.exit_code == 1
+    for seed in (5, 6):
+        assert f"seed {seed} is set aside: epoch 2: the samples hardly vary" in result.stdout
+        assert f"set aside: seed {seed}, epoch 2" in result.stdout
+        assert fastgan.runs.Run.open(f"all/seed-{seed}").status == "stopped"
+    assert "finished after epoch 4" in result.stdout
+    assert "every seed was reported by the collapse watch" in result.stderr
+    record = json.loads(Path("all/restarts.json").read_text())
+    assert [lost["seed"] for lost in record["5"]["lost"]] == [5, 6]
+    assert record["5"]["result"] == 7
+    again = invoke("train", "--resume", "all/seed-5", "--restarts", 2, "--quiet")
+    assert again.exit_code == 1
+    assert "run: " in again.stdout
+    assert "all/seed-7" in again.stdout.replace("\n", "")
+    Path("all/seed-5").rename("all/first")
+    line = mistake("train", "--resume", "all/first", "--restarts", 2)
+    assert "resume: with --restarts expected the run of the first seed, a folder named" in line
+
+
+def test_train_with_restarts_of_a_sound_recipe(tmp_path: Path) -> None:
+    recipe = tiny(tmp_path / "tiny.toml", name="sound")
+    assert "run: runs/sound/seed-0" in succeed("train", recipe, "--restarts", 2, "--quiet")
+    assert not Path("runs/sound/seed-1").exists()
+
+
 def test_reproduce_is_the_whole_experiment(tmp_path: Path) -> None:
     text = succeed("reproduce", tiny(tmp_path / "tiny.toml"), "--out", "all")
     folder = Path("all/seed-0")
@@ -283,24 +382,20 @@ def test_reproduce_is_the_whole_experiment(tmp_path: Path) -> None:
     assert f"report: {folder / 'report.html'}" in text
     for name in ("evaluation.json", "memorisation.json", "report.html", "figures/figure_2.png"):
         assert (folder / name).is_file()
-    assert json.loads((folder / "reproduction.json").read_text())["lost_seeds"] == []
+    assert json.loads(Path("all/restarts.json").read_text())["0"] == {"lost": [], "result": 0}
     assert "already holds a run" in mistake("reproduce", "tiny.toml", "--out", "all")
     assert "report:" in succeed("reproduce", "tiny.toml", "--out", "all", "--resume", "--quiet")
 
 
 def test_reproduce_lists_the_seeds_that_collapsed(tmp_path: Path) -> None:
-    # A constant generator at a vanishing rate: every seed hardly varies with z.
-    recipe = tiny(tmp_path / "tiny.toml", learning_rate=1e-9, learning_rate_floor=0.0,
-                  generator=(recipes.DenseLayer(64, "sigmoid", initial_range=1e-6,
-                                                bias_from_data=True),),
-                  n_epochs=6, batch_size=20, evaluate_every=100)  # fmt: skip
+    recipe = collapsing(tmp_path / "tiny.toml")
     result = invoke("reproduce", recipe, "--max-seeds", 2, "--out", "all", "--quiet")
     assert result.exit_code == 1
     assert "set aside: seed 0" in result.stdout
     assert "reported as collapsed" in result.stderr
-    record = json.loads(Path("all/seed-1/reproduction.json").read_text())
-    assert record["collapsed"] is True
-    assert [lost["seed"] for lost in record["lost_seeds"]] == [0]
+    record = json.loads(Path("all/restarts.json").read_text())["0"]
+    assert record["result"] == 1
+    assert [lost["seed"] for lost in record["lost"]] == [0]
     assert "Seed 0 was tried before" in Path("all/seed-1/report.html").read_text(encoding="utf-8")
     assert not Path("all/seed-0/report.html").exists()  # stopped early, not evaluated
     assert fastgan.runs.Run.open("all/seed-0").status == "stopped"
@@ -313,13 +408,13 @@ def test_reproduce_lists_the_seeds_that_collapsed(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (["train", "minst"], "recipe: expected one of mnist, digits, got 'minst'"),
+        (["train", "minst"], "recipe: expected one of mnist, mnist-averaged, digits, got 'minst'"),
         (["train", "nowhere.toml"], "nowhere.toml"),
         (["train", "--data", "minst"], "did you mean mnist?"),
         (["train", "--data", "nowhere.npy"], "nowhere.npy: no such file or folder"),
         (["train", "--epochs", "0"], "Invalid value for '--epochs'"),
         (["train", "--impl", "fast"], "impl: expected one of auto, reference, native, triton"),
-        (["train", "--step", "fused"], "step: the fused step is not in this version"),
+        (["train", "--step", "quick"], "step: expected one of auto, fused, autograd, got 'quick'"),
         (["train", "--resume", "nowhere"], "nowhere holds no run"),
         (["train", "--out", "file/run"], "file"),
         (["sample", "nowhere", "--out", "x.npy"], "nowhere holds no run"),

@@ -16,19 +16,20 @@ ROOT = Path(__file__).parents[1]
 # The first name that fits counts; what is not listed fails the test, so that it gets a place.
 LAYERS = [
     {"_core", "kernels", "files", "published", "streams", "checks", "progress", "interruption"}
-    | {"themes", "plots", "flat_json", "batches", "_sklearn"},
+    | {"themes", "plots", "flat_json", "batches", "_sklearn", "averaging"},
     {"backends", "reference", "collapse", "jackknife", "parzen_stream_files"},
     {"ops", "parzen_stream", "parzen_of_stream"},
-    {"recipes", "recipe_files", "data", "samples", "scores", "checkpoints"}
+    {"recipes", "recipe_files", "data", "samples", "scores", "checkpoints", "best_weights"}
     | {"memorisation_result", "parzen_protocol", "streamed_evaluation"},
     {"layers", "costs"},
     {"models", "steps"},
     {"runs", "curves", "estimators", "evaluation", "figures", "memorisation", "training"}
     | {"manifold_metrics", "nearest_graph", "two_sample"}
-    | {"memorisation_figure", "memorisation_pairs", "neighbor_index"},
+    | {"memorisation_figure", "memorisation_pairs", "neighbor_index"}
+    | {"epoch_record", "restarts"},
     {"report_parts", "report"},
     {"reproduce", "tables", "mistakes", "memorisation_table"},
-    {"cli", "cli_shared"},
+    {"cli", "cli_shared", "cli_training"},
     {"__main__"},
 ]
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}

@@ -20,7 +20,7 @@ from fastgan.data import Dataset
 from fastgan.evaluation import REAL_DATA_NOTE, STANDARD_ERROR_NOTE, Evaluation
 from fastgan.figures import sample_grid
 from fastgan.memorisation import check_memorisation
-from fastgan.report import FIGURE_2, FIGURE_3, MEMORISATION, NEAREST_PAIRS, write_report
+from fastgan.report import FIGURE_2, FIGURE_3, NEAREST_PAIRS, write_report
 from fastgan.runs import Run
 
 VOID = {"meta", "img", "source", "br", "link"}
@@ -133,7 +133,7 @@ def complete(run, found):
     dataset = Dataset("digits", *parts, image_shape=(8, 8, 1))
     run.evaluation_path.write_text(found.to_json())
     memorised = check_memorisation(torch.cat([parts[0][:3], parts[1]]), dataset)
-    (run.folder / MEMORISATION).write_text(memorised.to_json())
+    run.memorisation_path.write_text(memorised.to_json())
     run.figures_folder.mkdir()
     for name in (FIGURE_2, FIGURE_3, NEAREST_PAIRS):
         sample_grid(parts[0], dataset, run.figures_folder / name)
@@ -324,10 +324,41 @@ def test_damaged_files_are_named(run):
     run.evaluation_path.write_text(json.dumps({"mean": 1}))
     with pytest.raises(ValueError, match=r"evaluation\.json: evaluation: field '\w+' is missing"):
         write_report(run)
-    (run.folder / MEMORISATION).write_text("{")
+    run.memorisation_path.write_text("{")
     run.evaluation_path.unlink()
     with pytest.raises(ValueError, match=r"memorisation\.json: memorisation: expected JSON"):
         write_report(run)
+
+
+def test_the_best_epoch_is_told_and_selects_nothing(run):
+    complete(run, evaluation())
+    text = Page(page_of(run)).text
+    assert "The highest validation log-likelihood, 30.0 nats, is that of epoch 3." in text
+    assert "It selects nothing. The released code keeps the last epoch." in text
+    assert "generator" not in re.findall(r"<li>(\w+) <b>", page_of(run))
+
+
+def test_a_report_of_other_weights_is_one_of_its_own(run):
+    complete(run, evaluation())
+    best = Run.open(run.folder, weights="best")
+    assert best.report_path.name == "report-best.html"
+    assert "Not evaluated yet" in Page(page_of(best)).text  # evaluation.json is the model's
+    best.evaluation_path.write_text(evaluation(mean=-77.0).to_json())
+    text = Page(page_of(best)).text
+    assert "generator weights at epoch 3" in text
+    assert "\N{MINUS SIGN}77.0 nats" in text
+    assert "is of epoch 3, which has the highest validation log-likelihood, 30.0 nats" in text
+    assert "fastgan evaluate runs/digits/seed-7 --weights best" in text
+    assert "generator last weights" in Page(page_of(Run.open(run.folder, weights="last"))).text
+
+
+def test_an_average_is_told(run):
+    run.recipe = run.recipe.replace(average_decay=0.9)
+    assert "generator average of the weights" in Page(page_of(run)).text
+    best = Run(run.folder, run.recipe, weights="best")
+    assert "generator average of the weights at epoch 3" in Page(page_of(best)).text
+    last = Run(run.folder, run.recipe, weights="last")
+    assert "generator last weights" in Page(page_of(last)).text
 
 
 def test_no_run_no_report(tmp_path):

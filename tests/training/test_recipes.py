@@ -9,7 +9,7 @@ import tomli_w
 from fastgan import recipes
 from fastgan.models import Discriminator, Generator
 from fastgan.recipe_files import differences, read_recipe
-from fastgan.recipes import DIGITS, MNIST, DenseLayer, MaxoutLayer
+from fastgan.recipes import DIGITS, MNIST, MNIST_AVERAGED, DenseLayer, MaxoutLayer
 
 
 def n_parameters(module):
@@ -69,8 +69,10 @@ def test_schedules_refuse_numbers_before_the_start():
 
 def test_by_name():
     assert recipes.by_name("mnist") is MNIST
-    assert recipes.names() == ("mnist", "digits")
-    with pytest.raises(ValueError, match="recipe: expected one of mnist, digits, got 'minst'"):
+    assert recipes.names() == ("mnist", "mnist-averaged", "digits")
+    with pytest.raises(
+        ValueError, match="recipe: expected one of mnist, mnist-averaged, digits, got 'minst'"
+    ):
         recipes.by_name("minst")
 
 
@@ -79,7 +81,9 @@ def test_recipes_are_frozen():
         MNIST.seed = 1
 
 
-@pytest.mark.parametrize("recipe", [MNIST, DIGITS, MNIST.replace(max_norm=1.9365, seed=2**63 - 1)])
+@pytest.mark.parametrize(
+    "recipe", [MNIST, MNIST_AVERAGED, DIGITS, MNIST.replace(max_norm=1.9365, seed=2**63 - 1)]
+)
 def test_toml_there_and_back(recipe):
     text = recipes.to_toml(recipe)
     assert recipes.from_toml(text) == recipe
@@ -96,6 +100,12 @@ def changed(**changes):
     return tomli_w.dumps(document)
 
 
+def test_a_document_older_than_the_average_has_none():
+    document = tomllib.loads(recipes.to_toml(MNIST))
+    del document["average_decay"], document["average_every"]
+    assert recipes.from_toml(tomli_w.dumps(document)) == MNIST
+
+
 def test_toml_takes_a_whole_number_for_a_number():
     recipe = recipes.from_toml(changed(learning_rate=1))
     assert type(recipe.learning_rate) is float
@@ -104,7 +114,7 @@ def test_toml_takes_a_whole_number_for_a_number():
 @pytest.mark.parametrize(
     ("text", "error", "message"),
     [
-        (changed(momentun=0.5), ValueError, "momentun: unknown key; known are batch_size"),
+        (changed(momentun=0.5), ValueError, "momentun: unknown key; known are average_dec"),
         ("name = 'x'", ValueError, r"batch_size: missing key \(all missing: batch_size, cost"),
         (changed(batch_size="x"), TypeError, r"batch_size: expected a whole number, got a str"),
         (changed(batch_size=True), TypeError, r"batch_size: .* got true or false \(True\)"),
@@ -135,6 +145,9 @@ def test_toml_refusals(text, error, message):
         ({"evaluate_every": 0}, "evaluate_every: expected"),
         ({"n_samples": 0}, "n_samples: expected"),
         ({"momentum_epochs": 0}, "momentum_epochs: expected"),
+        ({"average_every": 0}, "average_every: expected an integer of at least 1, got 0"),
+        ({"average_decay": 1.0}, r"average_decay: expected a number in \[0, 1\), got 1.0"),
+        ({"average_decay": -0.1}, r"average_decay: expected a number in \[0, 1\), got -0.1"),
         ({"latent": "x"}, "latent: expected one of 'uniform', 'normal', got 'x'"),
         ({"schedule": "x"}, "schedule: expected one of 'simultaneous', 'alternating', got 'x'"),
         ({"k": 2}, "k: the simultaneous schedule knows only k = 1, got 2"),

@@ -12,14 +12,13 @@ from pathlib import Path
 
 import pytest
 import torch
-from tiny_run import TINY, assert_same_run, tiny_dataset, weights
+from tiny_run import TINY, assert_same_run, step_class, tiny_dataset, weights
 from torch import nn
 
 from fastgan import training
 from fastgan.checkpoints import load_checkpoint
 from fastgan.interruption import Interruption, TrainingInterrupted
 from fastgan.runs import Run
-from fastgan.steps import AutogradStep
 from fastgan.training import train
 
 
@@ -89,17 +88,16 @@ def test_another_thread_count_is_told(tmp_path, caplog):
 KILLED = """
     import os, signal, sys
     sys.path.insert(0, {tests!r})
-    import fastgan.steps
-    from {module} import TINY, tiny_dataset
+    from {module} import TINY, step_class, tiny_dataset
     from fastgan.training import train
 
-    plain = fastgan.steps.AutogradStep.__call__
+    plain = step_class().__call__
     def fatal(self, batch):
         if self.update == {update}:
             os.kill(os.getpid(), signal.SIGKILL)
         return plain(self, batch)
-    fastgan.steps.AutogradStep.__call__ = fatal
-    train(TINY, dataset=tiny_dataset(), folder=sys.argv[1],
+    step_class().__call__ = fatal
+    train(TINY.replace(**{changes}), dataset=tiny_dataset(), folder=sys.argv[1],
           checkpoint_every_seconds={every})
 """
 
@@ -114,6 +112,7 @@ def test_kill_9_and_resume_give_the_same_bits(whole, tmp_path, every, checkpoint
         module="tiny_run",
         update=10,  # in the third of four epochs
         every=every,
+        changes={},
     )
     folder = tmp_path / "run"
     result = subprocess.run(
@@ -132,7 +131,7 @@ def test_kill_9_and_resume_give_the_same_bits(whole, tmp_path, every, checkpoint
 
 @pytest.mark.parametrize("update", [0, 9, 11], ids=["first", "mid-epoch", "end of an epoch"])
 def test_ctrl_c_saves_and_says_how_to_resume(whole, tmp_path, monkeypatch, update):
-    plain = AutogradStep.__call__
+    plain = step_class().__call__
 
     def interrupted(self, batch):
         if self.update == update:
@@ -141,7 +140,7 @@ def test_ctrl_c_saves_and_says_how_to_resume(whole, tmp_path, monkeypatch, updat
 
     before = signal.getsignal(signal.SIGINT)
     with monkeypatch.context() as patch:
-        patch.setattr(AutogradStep, "__call__", interrupted)
+        patch.setattr(step_class(), "__call__", interrupted)
         with pytest.raises(TrainingInterrupted, match=r"stopped in epoch . of 4; .* is saved in"):
             train(TINY, dataset=tiny_dataset(), folder=tmp_path / "run")
     assert signal.getsignal(signal.SIGINT) is before
@@ -213,7 +212,7 @@ def own_pair():
 
 def test_own_modules_resume_bit_for_bit(tmp_path, monkeypatch):
     whole = train(TINY, dataset=tiny_dataset(), folder=tmp_path / "whole", **own_pair())
-    plain = AutogradStep.__call__
+    plain = step_class(**own_pair()).__call__
 
     def interrupted(self, batch):
         if self.update == 5:
@@ -221,7 +220,7 @@ def test_own_modules_resume_bit_for_bit(tmp_path, monkeypatch):
         return plain(self, batch)
 
     with monkeypatch.context() as patch:
-        patch.setattr(AutogradStep, "__call__", interrupted)
+        patch.setattr(step_class(**own_pair()), "__call__", interrupted)
         with pytest.raises(KeyboardInterrupt):
             train(TINY, dataset=tiny_dataset(), folder=tmp_path / "part", **own_pair())
     torch.manual_seed(12345)  # whatever happened in between

@@ -5,15 +5,13 @@ import sys
 
 import pytest
 import torch
-from tiny_run import TINY, assert_same_run, tiny_dataset, weights
+from tiny_run import TINY, assert_same_run, step_class, tiny_dataset, weights
 
-from fastgan import training
 from fastgan.data import Dataset
 from fastgan.evaluation import choose_sigma
 from fastgan.models import sample_from
 from fastgan.recipes import DenseLayer
 from fastgan.runs import Run
-from fastgan.steps import AutogradStep
 from fastgan.training import TrainingOptions, train
 
 
@@ -28,6 +26,7 @@ def test_what_a_run_leaves(whole):
         "recipe.toml",
         "metrics.jsonl",
         "checkpoint.safetensors",
+        "best.safetensors",
         "samples",
         "samples/epoch-0002.png",
         "samples/epoch-0004.png",
@@ -82,26 +81,15 @@ def test_the_generator_comes_back_from_the_folder(whole):
     assert torch.equal(discriminator.output.weight, weights(whole)["discriminator.output.weight"])
 
 
-class Spy(AutogradStep):
-    """Keeps the batches that it is given."""
-
-    batches: list
-
-    def __call__(self, batch):
-        self.batches.append((self.epoch, batch))
-        return super().__call__(batch)
-
-
 def test_every_epoch_is_a_fresh_permutation_and_uses_the_short_batch(tmp_path, monkeypatch):
     seen = []
+    plain = step_class().__call__
 
-    def spying(*arguments, **keywords):
-        step = training_make_step(*arguments, **keywords)
-        step.__class__, step.batches = Spy, seen
-        return step
+    def keeping(self, batch):
+        seen.append((self.epoch, batch))
+        return plain(self, batch)
 
-    training_make_step = training.make_step
-    monkeypatch.setattr(training, "make_step", spying)
+    monkeypatch.setattr(step_class(), "__call__", keeping)
     dataset = tiny_dataset()
     train(TINY, dataset=dataset, folder=tmp_path, n_epochs=3)
     assert [len(batch) for _, batch in seen] == [10, 10, 10, 4] * 3
@@ -117,14 +105,14 @@ def test_every_epoch_is_a_fresh_permutation_and_uses_the_short_batch(tmp_path, m
 
 def test_epoch_costs_weigh_images_not_batches(tmp_path, monkeypatch):
     costs = []
-    plain = AutogradStep.__call__
+    plain = step_class().__call__
 
     def keeping(self, batch):
         result = plain(self, batch)
         costs.append((float(result.discriminator), len(batch)))
         return result
 
-    monkeypatch.setattr(AutogradStep, "__call__", keeping)
+    monkeypatch.setattr(step_class(), "__call__", keeping)
     run = train(TINY, dataset=tiny_dataset(), folder=tmp_path, n_epochs=1)
     expected = sum(cost * n for cost, n in costs) / 34
     assert run.metrics[0]["discriminator_cost"] == pytest.approx(expected, rel=1e-6)

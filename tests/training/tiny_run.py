@@ -4,6 +4,7 @@ import torch
 
 from fastgan.data import Dataset
 from fastgan.recipes import DenseLayer, MaxoutLayer, Recipe
+from fastgan.steps import make_step
 
 TINY = Recipe(
     name="tiny",
@@ -33,6 +34,11 @@ def tiny_dataset(seed=0):
     return Dataset(
         name="tiny", train=rows[:34], validation=rows[34:44], test=rows[44:], image_shape=(3, 3, 1)
     )
+
+
+def step_class(**modules):
+    """Return the class of the step that trains TINY, or modules of one's own."""
+    return type(make_step(TINY, dataset=tiny_dataset(), **modules))
 
 
 def weights(run):

@@ -1,0 +1,182 @@
+"""Training with restarts: a run that the collapse watch reports is followed by the next seed.
+
+Nothing is hidden: the runs that were set aside stay where they are, and ``restarts.json`` beside
+them says which they were, at which epoch they were stopped and why. A report of the run that came
+of it lists them.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from fastgan import recipes
+from fastgan.checks import check_integer
+from fastgan.data import Dataset, load_dataset
+from fastgan.files import write_atomically
+from fastgan.recipes import Recipe
+from fastgan.runs import Run, holds_run
+from fastgan.training import TrainingOptions, train
+
+RESTARTS = "restarts.json"  # in the folder that holds the runs
+
+
+@dataclass(frozen=True)
+class LostSeed:
+    """A seed whose training was reported as collapsed, saturated or diverged, and so set aside."""
+
+    seed: int
+    epoch: int
+    kind: str  # collapse | saturated | diverged
+    message: str
+    folder: str
+
+
+@dataclass(frozen=True)
+class Restarted:
+    """What :func:`train_with_restarts` leaves.
+
+    ``lost`` are the seeds set aside before this run; ``collapsed`` says that the run itself was
+    reported too, which happens only to the last seed there was.
+    """
+
+    run: Run
+    lost: tuple[LostSeed, ...]
+    collapsed: bool
+
+
+def train_with_restarts(
+    recipe: Recipe | str = "digits",
+    restarts: int = 4,
+    *,
+    dataset: Dataset | None = None,
+    seeds: Sequence[int] | None = None,
+    folder: str | Path | None = None,
+    options: TrainingOptions | None = None,
+    say: Callable[[str], None] = lambda _: None,
+) -> Restarted:
+    """Train, and start again with the next seed if the collapse watch reports the run.
+
+    Parameters
+    ----------
+    recipe : Recipe or str
+        What to train, or its name.
+    restarts : int
+        How often to start again at most. All runs but the last that this allows are stopped at the
+        first warning; the last is trained to its end whatever happens, so that there is a result.
+    dataset : Dataset, optional
+        By default the recipe's own.
+    seeds : sequence of int, optional
+        To try in this order; by default the recipe's and the ``restarts`` that follow it.
+    folder : path, optional
+        Holds a run folder ``seed-<seed>`` for each seed, and ``restarts.json``; by default
+        ``runs/<recipe>``.
+    options : TrainingOptions, optional
+        How to train; its folder and name are not used. With ``resume``, runs that are there already
+        are gone on with, and seeds that were set aside stay so.
+    say : callable, optional
+        Takes a line of text at each stage.
+
+    Returns
+    -------
+    Restarted
+
+    Raises
+    ------
+    ValueError
+        If there is no seed, or as :func:`fastgan.train`.
+    OSError
+        If the folder cannot be written, or holds a run of such a seed and ``resume`` is not set.
+    """
+    check_integer("restarts", restarts, 0)
+    recipe = recipes.by_name(recipe) if isinstance(recipe, str) else recipe
+    if seeds is None:
+        seeds = range(recipe.seed, recipe.seed + restarts + 1)
+    if not seeds:
+        raise ValueError("seeds: expected at least one, got none")
+    options = options or TrainingOptions()
+    dataset = load_dataset(recipe.dataset) if dataset is None else dataset
+    base = Path(folder) if folder is not None else Path("runs") / recipe.name
+
+    lost: list[LostSeed] = []
+    for number, seed in enumerate(seeds):
+        is_last = number == len(seeds) - 1
+        run_folder = base / f"seed-{seed}"
+        if options.resume and not is_last and _is_lost(run_folder):
+            run = Run.open(run_folder)
+        else:
+            say(f"training {recipe.name} on {dataset.name}, seed {seed}: {run_folder}")
+            changes: dict[str, Any] = {
+                **asdict(options),
+                "folder": run_folder,
+                "name": None,
+                "resume": options.resume and holds_run(run_folder),
+                "stop_on_collapse": options.stop_on_collapse or not is_last,
+            }
+            run = train(recipe, dataset=dataset, seed=seed, options=TrainingOptions(**changes))
+        if run.status == "finished" and not run.collapsed:
+            break
+        lost.append(_why(run, seed))
+        say(f"seed {seed} is set aside: epoch {lost[-1].epoch}: {lost[-1].message}")
+        _record(base, seeds[0], lost, None)
+    else:
+        say("every seed was reported by the collapse watch: the result is of the last one")
+    collapsed = len(lost) == len(seeds)
+    if collapsed:
+        lost.pop()
+    _record(base, seeds[0], lost, run.recipe.seed)
+    return Restarted(run=run, lost=tuple(lost), collapsed=collapsed)
+
+
+def lost_before(run: Run) -> tuple[LostSeed, ...]:
+    """Return the seeds that were set aside before a run, from ``restarts.json`` beside it.
+
+    None if there is no such file, or the run did not come of restarts; ValueError if it is damaged.
+    """
+    for entry in _read(run.folder.parent / RESTARTS).values():
+        if entry["result"] == run.recipe.seed:
+            return tuple(LostSeed(**lost) for lost in entry["lost"])
+    return ()
+
+
+def _record(base: Path, first: int, lost: Sequence[LostSeed], result: int | None) -> None:
+    """Write what became of the seeds from ``first`` on; what began with other seeds stays."""
+    path = base / RESTARTS
+    entries = _read(path)
+    entries[str(first)] = {"lost": [asdict(seed) for seed in lost], "result": result}
+    write_atomically(path, (json.dumps(entries, indent=2) + "\n").encode())
+
+
+def _read(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        return {}
+    try:
+        entries = json.loads(path.read_text(encoding="utf-8"))
+        for entry in entries.values():
+            for lost in entry["lost"]:
+                LostSeed(**lost)
+            if not isinstance(entry["result"], int | None):
+                raise TypeError(f"result {entry['result']!r} is no seed")
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"{path}: this record of restarts is damaged: {error!r}") from error
+    return dict(entries)
+
+
+def _is_lost(folder: Path) -> bool:
+    if not holds_run(folder):
+        return False
+    run = Run.open(folder)
+    return run.status in ("stopped", "diverged") or (run.status == "finished" and run.collapsed)
+
+
+def _why(run: Run, seed: int) -> LostSeed:
+    warnings = run.warnings
+    if not warnings:
+        epoch = run.metrics[-1]["epoch"]
+        message = "the samples hardly vary with z"
+        return LostSeed(seed, epoch, "collapse", message, str(run.folder))
+    last = warnings[-1]
+    return LostSeed(seed, last["epoch"], last["warning"], last["message"], str(run.folder))
