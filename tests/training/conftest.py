@@ -1,4 +1,4 @@
-"""Helpers of these tests are modules beside them: tiny_run and straight."""
+"""Helpers of these tests are modules beside them: tiny_run, step_cases and rounding."""
 
 import sys
 from pathlib import Path

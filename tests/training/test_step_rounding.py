@@ -12,6 +12,7 @@ from rounding import BoundedStep, U, gamma
 from step_cases import (
     KINDS,
     RECIPES,
+    assert_same_state,
     batch_of,
     build,
     in_dtype,
@@ -178,3 +179,35 @@ def test_a_free_float32_run_diverges_at_most_twice_as_far_as_plain_pytorch(kind)
         assert ours > U / 16  # it is a float32 run
         logs.append(math.log2(ours / plain))
     assert sum(logs) / len(logs) <= 1
+
+
+@each_kind
+@pytest.mark.parametrize("cost", ["non_saturating", "saturating"])
+@pytest.mark.parametrize("logit", [-1e4, -100.0, -58.0, 30.0, 100.0, "from -100 to 100"])
+def test_a_discriminator_that_is_sure_gets_and_gives_right_gradients(logit, cost, kind):
+    # D's own derivative at a sample is s(l) / 2n, 4e-44 / n at -100; G's is still -s(-l) / n.
+    recipe = RECIPES["tiny"].replace(cost=cost)
+    step = build(kind, recipe, FLOAT)
+    with torch.no_grad():
+        if logit == "from -100 to 100":
+            step.discriminator.output.weight.mul_(400.0)
+        else:
+            step.discriminator.output.weight.mul_(0.01)
+            step.discriminator.output.bias.fill_(logit)
+    state = state_of(step)
+    batch, _ = batch_of(recipe, 0, FLOAT)
+    bound = BoundedStep(recipe, state, batch)
+    if logit == "from -100 to 100":
+        logits = torch.cat([bound.logits["real"].value, bound.logits["fake"].value])
+        assert logits.min() < -59 < 59 < logits.max()
+    costs = step(batch)
+    assert_costs_within(costs, bound)
+    for key, bounded in bound.state.items():
+        assert share_of_bound(step.state_dict()[key], bounded) <= 1, key
+    exact = build(kind, recipe)
+    exact.load_state_dict(in_dtype(state, torch.float64))
+    after, _ = training_step(recipe, in_dtype(state, torch.float64), batch.double())
+    exact(batch.double())
+    assert_same_state(exact.state_dict(), after)
+    if (cost == "non_saturating") == (logit in (-1e4, -100.0, -58.0)):  # where G's slope is 1 / n
+        assert after["velocity.generator.layers.2.weight"].abs().max() > 1e-6
