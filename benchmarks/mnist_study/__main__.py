@@ -34,6 +34,7 @@ def main(arguments: list[str] | None = None) -> int:
             n_processes=options.processes,
             n_threads=options.threads,
             slice_epochs=options.slice,
+            step=options.step,
             say=lambda line: print(line, flush=True),
         )
     except KeyboardInterrupt:
@@ -55,6 +56,7 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--recipe", choices=recipes.names(), help="in place of the part's own")
     run.add_argument("--processes", type=int, default=2, help="runs side by side (2)")
     run.add_argument("--threads", type=int, default=1, help="of each of them (1)")
+    run.add_argument("--step", choices=("auto", "fused", "autograd"), default="auto")
     run.add_argument(
         "--slice",
         type=int,

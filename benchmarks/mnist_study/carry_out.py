@@ -49,6 +49,7 @@ def carry_out(
     n_processes: int = 2,
     n_threads: int = 1,
     slice_epochs: int = 25,
+    step: str = "auto",
     say: Callable[[str], None] = print,
 ) -> int:
     """Train and score the runs, each from where it is; return how many could not be.
@@ -65,6 +66,8 @@ def carry_out(
     slice_epochs : int
         A run that has made so many epochs waits until every other has; rounded up to epochs that
         the recipe evaluates.
+    step : {"auto", "fused", "autograd"}
+        See ``fastgan.make_step``.
     say : callable
         Takes a line at the end of each slice.
 
@@ -85,14 +88,16 @@ def carry_out(
     waiting = collections.deque(runs)
     under_way: list[_Slice] = []
     n_failed = 0
-    facts = {"n_processes": n_processes, "machine": machine()}
+    how = {
+        "n_threads": n_threads,
+        "step": step,
+        "facts": {"n_processes": n_processes, "machine": machine()},
+    }
     with _terminated_as_interrupted():
         try:
             while waiting or under_way:
                 while waiting and len(under_way) < n_processes:
-                    under_way.append(
-                        _start(waiting.popleft(), folder, n_threads, slice_epochs, facts)
-                    )
+                    under_way.append(_start(waiting.popleft(), folder, slice_epochs, how))
                 time.sleep(POLL_SECONDS)
                 for slice_ in [one for one in under_way if one.process.poll() is not None]:
                     under_way.remove(slice_)
@@ -120,20 +125,13 @@ def next_epoch(planned: PlannedRun, folder: Path, slice_epochs: int) -> int:
     return min(_last_epoch(planned), (done // whole + 1) * whole)
 
 
-def _start(
-    planned: PlannedRun, folder: Path, n_threads: int, slice_epochs: int, facts: dict[str, Any]
-) -> _Slice:
+def _start(planned: PlannedRun, folder: Path, slice_epochs: int, how: dict[str, Any]) -> _Slice:
     run_folder = folder / planned.place
     run_folder.mkdir(parents=True, exist_ok=True)
     recipe = planned.recipe.replace(n_epochs=next_epoch(planned, folder, slice_epochs))
-    asked = {
-        "folder": str(run_folder),
-        "recipe": recipe_to_toml(recipe),
-        "n_threads": n_threads,
-        "facts": facts,
-    }
+    asked = {"folder": str(run_folder), "recipe": recipe_to_toml(recipe), **how}
     # Before OpenMP and MKL start: as many threads as asked for, and none that spins for others.
-    threads = {name: str(n_threads) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS")}
+    threads = {name: str(how["n_threads"]) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS")}
     log = (run_folder / LOG).open("a+", encoding="utf-8")
     process = subprocess.Popen(
         [sys.executable, str(CHILD), json.dumps(asked)],

@@ -8,7 +8,7 @@ from scipy.stats import binomtest
 
 from benchmarks.mnist_study.findings import Found
 from benchmarks.mnist_study.markdown import NOTHING, Section, listed, nats, score, table
-from benchmarks.mnist_study.reached import LEVEL_NATS, PAPER, reached
+from benchmarks.mnist_study.reached import LEVEL_NATS, PAPER, comparable, reached
 from benchmarks.mnist_study.sections import name_of
 from fastgan.collapse import (
     COLLAPSE_DEVIATION,
@@ -16,6 +16,7 @@ from fastgan.collapse import (
     SATURATED_FAKE_PROBABILITY,
     SATURATED_REAL_PROBABILITY,
 )
+from fastgan.runs import Weights
 from fastgan.tables import duration
 
 
@@ -146,19 +147,19 @@ def times(runs: Sequence[Found], step_ms: Mapping[str, float]) -> Section:
     """Say how long each seed took to the paper's number, and would take at other steps."""
     section = Section()
     rows = []
-    for run in runs:
-        found = reached(run)
+    for run, weights, name in _judged(runs):
+        found = reached(run, weights)
         if found is None:
-            if run.tests.get("model"):
-                best = max(run.tests["model"].values(), key=lambda test: test.mean)
+            best = max(run.tests[weights].values(), key=lambda test: test.mean)
+            if comparable(best):
                 section.missing.append(
-                    f"time to {LEVEL_NATS:g} nats, {run.part}, {name_of(run)}: not reached in "
-                    f"{run.n_epochs} epochs; the best test score measured is {best.mean:.1f}"
+                    f"time to {LEVEL_NATS:g} nats, {name}: not reached in {run.n_epochs} epochs; "
+                    f"the best test score measured is {best.mean:.1f}"
                 )
             continue
         rows.append(
             (
-                name_of(run),
+                name,
                 str(found.epoch),
                 f"{found.n_updates:,}",
                 nats(found.validation),
@@ -194,6 +195,19 @@ def times(runs: Sequence[Found], step_ms: Mapping[str, float]) -> Section:
             "",
         ]
     return section
+
+
+def _judged(runs: Sequence[Found]) -> list[tuple[Found, Weights, str]]:
+    """Return the kinds of weights that were tested, each with its name; last weights last."""
+    averages: list[tuple[Found, Weights, str]] = [
+        (run, "model", f"{name_of(run)}, average") for run in runs if run.averages
+    ]
+    others: list[tuple[Found, Weights, str]] = [
+        (run, "last" if run.averages else "model", f"{name_of(run)}, last weights") for run in runs
+    ]
+    return [
+        (run, weights, name) for run, weights, name in averages + others if run.tests.get(weights)
+    ]
 
 
 def _carried_out(runs: Sequence[Found]) -> str:

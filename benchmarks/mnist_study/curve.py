@@ -64,7 +64,7 @@ def _draw(axes: Any, runs: Sequence[Found], colours: Theme) -> None:
                 [test.mean for test in tests.values()],
                 yerr=[test.standard_error for test in tests.values()],
                 fmt="o",
-                ms=3.2,
+                ms=2.4,
                 lw=0.9,
                 color=colours.ink,
                 label="test" if told else None,

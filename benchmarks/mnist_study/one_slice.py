@@ -15,7 +15,7 @@ import sys
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 
@@ -45,6 +45,7 @@ def go_on(
     *,
     dataset: Dataset | None = None,
     n_threads: int = 1,
+    step: Literal["auto", "fused", "autograd"] = "auto",
     facts: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Train the run in ``folder`` up to the recipe's last epoch, from where it is, and score it.
@@ -58,6 +59,8 @@ def go_on(
     dataset : Dataset, optional
         By default the recipe's own.
     n_threads : int
+    step : {"auto", "fused", "autograd"}
+        See ``fastgan.make_step``.
     facts : mapping, optional
         Kept with the slice: the machine, how many runs went on at the same time.
 
@@ -80,6 +83,7 @@ def go_on(
                 folder=folder,
                 resume=holds_run(folder),
                 n_threads=n_threads,
+                step=step,
                 sample_grids=False,
                 progress=False,
             )
@@ -92,6 +96,7 @@ def go_on(
                 "training_seconds": after[1] - before[1],
                 "seconds": time.perf_counter() - started,
                 "n_threads": n_threads,
+                "step": step,
                 "finished": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC"),
                 **(facts or {}),
             }
@@ -185,6 +190,7 @@ def main(asked: dict[str, Any]) -> None:
         Path(asked["folder"]),
         recipe_from_toml(asked["recipe"]),
         n_threads=asked["n_threads"],
+        step=asked["step"],
         facts=asked["facts"],
     )
     print(json.dumps(found), flush=True)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from benchmarks.mnist_study.findings import Found
 from fastgan.published import N_SAMPLES_PUBLISHED, REFERENCE_TABLE, Score
+from fastgan.runs import Weights
 from fastgan.scores import Evaluation
 
 
@@ -27,11 +28,11 @@ LEVEL_NATS = PAPER.mean - (PAPER.standard_error or 0.0)
 class Reached:
     """The first epoch of a run whose validation log-likelihood means the paper's number.
 
-    ``test`` is the first measured score of the model on the test images that is at least
-    ``LEVEL_NATS``, at epoch ``test_epoch``; ``validation`` is the model's validation
-    log-likelihood there, and ``epoch`` the first epoch that has as much. ``training_seconds`` are
-    those of all batches up to ``epoch``, as measured; ``seconds`` add what evaluation, checkpoints
-    and starting took, in proportion, None where no slice tells. Log-likelihoods are in nats.
+    ``test`` is the first measured score on the test images that is at least ``LEVEL_NATS``, at
+    epoch ``test_epoch``; ``validation`` is the validation log-likelihood there, and ``epoch`` the
+    first epoch that has as much. ``training_seconds`` are those of all batches up to ``epoch``, as
+    measured; ``seconds`` add what evaluation, checkpoints and starting took, in proportion, None
+    where no slice tells. Log-likelihoods are in nats.
     """
 
     test: Evaluation
@@ -49,10 +50,10 @@ def comparable(evaluation: Evaluation) -> bool:
     return evaluation.comparable_to == "MNIST" and same_count
 
 
-def reached(run: Found) -> Reached | None:
-    """Return when the model of a run reached the paper's number; None if it did not."""
-    validations = run.validation()
-    for epoch, test in sorted(run.tests.get("model", {}).items()):
+def reached(run: Found, weights: Weights = "model") -> Reached | None:
+    """Return when a run's model, or its last weights, reached the paper's number; None if never."""
+    validations = run.validation(of_last_weights=weights == "last")
+    for epoch, test in sorted(run.tests.get(weights, {}).items()):
         if comparable(test) and test.mean >= LEVEL_NATS and epoch in validations:
             level = validations[epoch]
             first = min(e for e, value in validations.items() if value >= level)

@@ -97,10 +97,25 @@ def _commands(found: Sequence[Found], step_ms: Mapping[str, float]) -> list[str]
             commands.append(
                 f"python -m benchmarks.mnist_study run {part} --seeds {seeds} --epochs {epochs} "
                 + "".join(f"--recipe {name} " for name in sorted(other))
+                + _options(runs)
                 + "--out FOLDER"
             )
     steps = "".join(f" --step-ms '{name}={ms:g}'" for name, ms in step_ms.items())
     return [*commands, f"python -m benchmarks.mnist_study report --runs FOLDER --out docs{steps}"]
+
+
+def _options(runs: Sequence[Found]) -> str:
+    """Return how the runs were carried out, where that is not the default."""
+    words = ""
+    for field, option, default in (
+        ("n_processes", "--processes", 2),
+        ("n_threads", "--threads", 1),
+        ("step", "--step", "auto"),
+    ):
+        ways = {slice_.get(field, default) for run in runs for slice_ in run.slices}
+        if len(ways) == 1 and ways != {default}:
+            words += f"{option} {ways.pop()} "
+    return words
 
 
 def _machine(found: Sequence[Found]) -> list[str]:

@@ -5,8 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-import numpy as np
-
 from benchmarks.mnist_study.findings import Found
 from benchmarks.mnist_study.markdown import NOTHING, Section, listed, nats, score, table
 from benchmarks.mnist_study.reached import LEVEL_NATS, PAPER, comparable, mean_and_deviation
@@ -59,10 +57,7 @@ def headline(runs: Sequence[Found]) -> Section:
             words += f" (mean {mean:.1f}, standard deviation over seeds {deviation:.1f})"
         if all(comparable(test) for run in tested if (test := run.test(weights)) is not None):
             n_there = sum(mean >= LEVEL_NATS for mean in means)
-            words += (
-                f"; {n_there} of {len(means)} at {LEVEL_NATS:g} or above, which is the paper's "
-                f"{PAPER.mean:g} less its standard error"
-            )
+            words += f"; {n_there} of {len(means)} at {LEVEL_NATS:g} or above (the paper: {PAPER})"
         section.lines += [f"{words}.", ""]
     return section
 
@@ -188,11 +183,10 @@ def best_epochs(runs: Sequence[Found]) -> Section:
 
 
 def thinned(epochs: Sequence[int], n_most: int) -> list[int]:
-    """Return at most ``n_most`` of the epochs, first and last among them, evenly spaced."""
-    if len(epochs) <= n_most:
-        return list(epochs)
-    places = np.linspace(0, len(epochs) - 1, n_most).round().astype(int)
-    return [epochs[place] for place in np.unique(places)]
+    """Return at most ``n_most`` of the epochs: the first, and in equal strides up to the last."""
+    stride = -(-(len(epochs) - 1) // (n_most - 1)) or 1
+    kept = set(epochs[::-1][::stride]) | set(epochs[:1])
+    return sorted(kept)
 
 
 def _model(runs: Sequence[Found]) -> str:
