@@ -131,6 +131,27 @@ def check_scalar(name: str, value: Tensor, dtype: torch.dtype) -> None:
         raise TypeError(f"{name}: expected dtype {expected}, got {dtype_name(value)}")
 
 
+def check_batch(batch: Any, n_features: int, dtype: torch.dtype, device: torch.device) -> None:
+    """Raise unless ``batch`` is a tensor of one or more images, of the networks' dtype and device.
+
+    ``TypeError`` of its kind and dtype, ``ValueError`` of its shape (n, ``n_features``) and device.
+    """
+    check_tensor("batch", batch)
+    if batch.ndim != 2 or batch.shape[1] != n_features:
+        raise ValueError(f"batch: expected shape (n, {n_features}), got {tuple(batch.shape)}")
+    if batch.shape[0] == 0:
+        raise ValueError(f"batch: expected at least one image, got shape {tuple(batch.shape)}")
+    if batch.dtype != dtype:
+        expected = str(dtype).removeprefix("torch.")
+        raise TypeError(
+            f"batch: expected dtype {expected} like the networks, got {dtype_name(batch)}"
+        )
+    if batch.device != device:
+        raise ValueError(f"batch: expected device {device} like the networks, got {batch.device}")
+    if batch.layout != torch.strided:
+        raise TypeError(f"batch: expected a dense tensor, got layout {batch.layout}")
+
+
 def dtype_name(value: Any) -> str:
     """Return the name of a tensor's or an array's dtype, as both libraries write it."""
     return str(value.dtype).removeprefix("torch.")

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from fastgan import ops
+from fastgan.checks import check_batch
 from fastgan.costs import Costs, cost_ratio, discriminator_cost, generator_cost
 from fastgan.models import Discriminator, Generator, draw_latent
 from fastgan.recipes import Recipe
@@ -118,8 +119,13 @@ class AutogradStep:
 
         In the alternating schedule the generator's cost is that of the pass that moved it, and on
         batches that do not move it that of D's fake pass.
+
+        Raises ValueError or TypeError unless the batch is of that shape (n at least 1) and, with a
+        :class:`Discriminator` of the library, of the networks' dtype and on their device.
         """
-        if batch.ndim == 0 or batch.shape[0] == 0:
+        if self._rows_are_independent:
+            check_batch(batch, self.recipe.n_features, self._dtype, self.device)
+        elif batch.ndim == 0 or batch.shape[0] == 0:
             raise ValueError(f"batch: expected at least one image, got shape {tuple(batch.shape)}")
         if self.recipe.schedule == "simultaneous":
             costs = self._simultaneous(batch)

@@ -176,7 +176,7 @@ def generator_forward(recipe: Recipe, state: Mapping[str, Tensor], z: Tensor) ->
         name = f"generator.layers.{index}"
         sums = values[-1] @ state[f"{name}.weight"].T + state[f"{name}.bias"]
         if layer.activation == "relu":
-            sums = torch.where(sums > 0, sums, 0.0)
+            sums = sums.clamp(min=0.0)
         elif layer.activation == "sigmoid":
             sums = torch.sigmoid(sums)
         values.append(sums)

@@ -1,0 +1,220 @@
+"""The step as its user meets it: which one is chosen, its modules, bad arguments, its memory."""
+
+import gc
+import math
+import re
+from pathlib import Path
+
+import pytest
+import torch
+from step_cases import (
+    ALTERNATING,
+    KINDS,
+    TINY,
+    assert_same_state,
+    batch_of,
+    build,
+    recipe_of,
+    run,
+    state_of,
+)
+from torch import nn
+
+from fastgan.models import Discriminator, Generator
+from fastgan.recipes import DIGITS
+from fastgan.reference.training_step import training_step
+from fastgan.steps import make_step
+
+each_kind = pytest.mark.parametrize("kind", KINDS, ids="-".join)
+BATCH, _ = batch_of(TINY, 0)
+FUSED = ("fused", "native")
+
+
+class Renamed(Discriminator):
+    """A class of the user's: what its forward does is not known."""
+
+
+class Foreign(nn.Module):
+    """Logits of shape (n, 1), torch's own dropout."""
+
+    def __init__(self):
+        super().__init__()
+        self.layers = nn.Sequential(nn.Linear(9, 8), nn.ReLU(), nn.Dropout(0.5), nn.Linear(8, 1))
+
+    def forward(self, images):
+        return self.layers(images)
+
+
+def test_auto_takes_the_fused_step_for_our_own_pair_and_says_so(caplog):
+    fused = build(FUSED, TINY)
+    with caplog.at_level("INFO", logger="fastgan"):
+        step = make_step(DIGITS, image_mean=torch.full((64,), 0.3))
+    assert type(step) is type(fused)
+    assert "step: fused" in caplog.text
+    autograd = make_step(DIGITS, "autograd", image_mean=torch.full((64,), 0.3))
+    assert type(autograd) is not type(fused)
+
+
+@pytest.mark.parametrize(
+    ("generator", "discriminator", "name"),
+    [
+        (lambda: nn.Linear(5, 9), lambda: Discriminator(TINY), "generator"),
+        (lambda: Generator(TINY), Foreign, "discriminator"),
+        (lambda: Generator(TINY), lambda: Renamed(TINY), "discriminator"),
+    ],
+    ids=["generator", "discriminator", "subclass"],
+)
+def test_other_modules_are_refused_by_fused_and_taken_by_auto(generator, discriminator, name):
+    fused = build(FUSED, TINY)
+    with pytest.raises(ValueError, match=rf"{name}: expected .*{name.capitalize()}.*, got"):
+        make_step(TINY, "fused", generator=generator(), discriminator=discriminator())
+    step = make_step(TINY, generator=generator(), discriminator=discriminator())
+    assert type(step) is not type(fused)
+    step(BATCH.float())
+
+
+@each_kind
+@pytest.mark.parametrize(
+    ("batch", "error", "message"),
+    [
+        (BATCH[:0], ValueError, "batch: expected at least one image, got shape (0, 9)"),
+        (BATCH[:, :8], ValueError, "batch: expected shape (n, 9), got (8, 8)"),
+        (BATCH[0], ValueError, "batch: expected shape (n, 9), got (9,)"),
+        (BATCH[None], ValueError, "batch: expected shape (n, 9), got (1, 8, 9)"),
+        (BATCH.float(), TypeError, "batch: expected dtype float64 like the networks, got float32"),
+        (BATCH.byte(), TypeError, "batch: expected dtype float64 like the networks, got uint8"),
+        (BATCH.to("meta"), ValueError, "batch: expected device cpu like the networks, got meta"),
+        (BATCH.numpy(), TypeError, "batch: expected a torch.Tensor, got ndarray"),
+        (BATCH.to_sparse(), TypeError, "batch: expected a dense tensor, got layout"),
+    ],
+    ids=["empty", "width", "row", "3d", "float32", "uint8", "device", "numpy", "sparse"],
+)
+def test_a_wrong_batch_is_refused_and_changes_nothing(batch, error, message, kind):
+    step = build(kind, TINY)
+    before = state_of(step)
+    with pytest.raises(error, match=re.escape(message)):
+        step(batch)
+    assert_same_state(step.state_dict(), before, relative=0)
+    step(BATCH)
+    assert step.update == 1
+
+
+@each_kind
+def test_any_strides_and_a_batch_that_wants_a_gradient(kind):
+    wanted = build(kind, TINY)
+    wanted(BATCH)
+    for batch in (
+        BATCH.T.contiguous().T,
+        torch.cat((BATCH, BATCH), dim=1)[:, :9],
+        BATCH.repeat_interleave(2, dim=0)[::2],
+        BATCH.clone().requires_grad_(),
+    ):
+        step = build(kind, TINY)
+        costs = step(batch)
+        assert_same_state(step.state_dict(), wanted.state_dict(), relative=0)
+        assert not any(cost.requires_grad for cost in costs)
+
+
+@each_kind
+def test_the_steps_modules_are_the_networks_in_training(kind):
+    step = build(kind, TINY)
+    before = state_of(step)
+    step(BATCH)
+    for prefix, module in (("generator", step.generator), ("discriminator", step.discriminator)):
+        for name, value in module.state_dict().items():
+            assert torch.equal(value, step.state_dict()[f"{prefix}.{name}"])
+        for name, parameter in module.named_parameters():
+            assert parameter.requires_grad
+            assert not torch.equal(parameter, before[f"{prefix}.{name}"])
+    assert isinstance(step.generator, Generator)
+    assert isinstance(step.discriminator, Discriminator)
+    assert step.generator(torch.zeros(2, 5, dtype=torch.float64)).shape == (2, 9)
+
+
+@each_kind
+def test_weights_that_the_user_changes_in_place_are_those_of_the_next_step(kind):
+    for recipe in (TINY, TINY.replace(**ALTERNATING)):
+        step = build(kind, recipe)
+        step(BATCH)
+        with torch.no_grad():
+            for parameter in (*step.generator.parameters(), *step.discriminator.parameters()):
+                parameter.mul_(0.75)
+        wanted, _ = training_step(recipe, state_of(step), BATCH)
+        step(BATCH)
+        assert_same_state(step.state_dict(), wanted)
+
+
+@each_kind
+def test_the_seed_given_is_the_key_of_the_masks(kind):
+    step = build(kind, TINY, seed=12)
+    assert step.seed == 12
+    wanted, _ = training_step(TINY, state_of(step), BATCH, seed=12)
+    step(BATCH)
+    assert_same_state(step.state_dict(), wanted)
+    other, _ = training_step(TINY, state_of(build(kind, TINY)), BATCH)
+    with pytest.raises(AssertionError):
+        assert_same_state(step.state_dict(), other)
+
+
+@each_kind
+def test_a_bad_state_is_refused_and_changes_nothing(kind):
+    step = build(kind, TINY)
+    step(BATCH)
+    good = state_of(step)
+    name = "velocity.discriminator.layers.1.weight"
+    for bad, message in (
+        ({k: v for k, v in good.items() if k != name}, f"the tensor '{name}' is missing"),
+        ({**good, "x": good[name]}, "unknown tensor 'x'"),
+        ({**good, name: good[name][:, :3]}, f"'{name}': expected torch.float64 of shape (6, 4)"),
+        ({**good, name: good[name].float()}, f"'{name}': expected torch.float64 of shape (6, 4)"),
+    ):
+        with pytest.raises(ValueError, match=re.escape(f"state: {message}")):
+            step.load_state_dict(bad)
+        assert_same_state(step.state_dict(), good, relative=0)
+
+
+@each_kind
+def test_a_run_that_has_diverged_shows_it_in_its_costs(kind):
+    for module, cost in (("discriminator", "discriminator"), ("generator", "generator")):
+        step = build(kind, TINY)
+        with torch.no_grad():
+            getattr(step, module).layers[0].weight[0, 0] = math.nan
+        assert torch.isnan(getattr(step(BATCH), cost))
+
+
+def private_bytes():
+    """Return the anonymous memory that this process holds (Linux)."""
+    text = Path("/proc/self/status").read_text(encoding="ascii")
+    return 1024 * int(re.search(r"RssAnon:\s+(\d+) kB", text)[1])
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="memory is read from /proc")
+@pytest.mark.parametrize("schedule", ["simultaneous", "alternating"])
+@each_kind
+def test_memory_does_not_grow_over_1000_steps(schedule, kind):
+    if kind[1] == "reference":
+        pytest.skip("the same Python, with plain PyTorch's kernels: seconds for nothing new")
+    recipe = recipe_of(
+        [(96, "relu"), (80, "sigmoid")], [(32, 3, 0.8)], schedule=schedule, batch_size=32
+    )
+    step = build(kind, recipe, torch.float32)
+    run(step, 100, dtype=torch.float32)
+    gc.collect()
+    before = private_bytes()
+    for _ in range(10):
+        run(step, 100, dtype=torch.float32)
+    gc.collect()
+    # A step's smallest matrix, D's values (32 x 32 floats), kept by each would come to 4 MiB.
+    assert private_bytes() - before < 1 << 20
+
+
+@each_kind
+def test_every_recipe_of_a_width_of_one(kind):
+    recipe = recipe_of([(1, "relu"), (1, "sigmoid")], [(1, 1, 0.5)], n_latent=1, batch_size=3)
+    step = build(kind, recipe)
+    state = state_of(step)
+    for update in range(10):
+        batch, step.epoch = batch_of(recipe, update)
+        state, _ = training_step(recipe, {**state, "epoch": torch.tensor(step.epoch)}, batch)
+        step(batch)
+    assert_same_state(step.state_dict(), state)
