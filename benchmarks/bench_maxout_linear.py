@@ -1,4 +1,7 @@
-"""A maxout layer, forward and backward, against eager PyTorch and torch.compile."""
+"""A maxout layer, forward and backward, against eager PyTorch and torch.compile.
+
+The floor is the layer's dense products: bias, maximum and winner come on top of them.
+"""
 
 from __future__ import annotations
 
@@ -36,35 +39,93 @@ def comparisons(options: harness.Options) -> Iterator[harness.Comparison]:
         shapes = [(n, n_features), (n_units * n_pieces, n_features), (n_units * n_pieces,)]
         tensors = tuple(torch.randn(shape, generator=generator) for shape in shapes)
         upstream = torch.randn(n, n_units, generator=generator)
-        wide = tuple(t.double().requires_grad_() for t in tensors)
-        for t in tensors:
-            t.requires_grad_()
-        expected = forward_and_backward(eager, wide, upstream.double(), n_pieces)
+        size = f"{n} x {n_features} to {n_units} units of {n_pieces} pieces"
+        yield _forward(size, tensors, n_pieces, options)
+        yield _forward_and_backward(size, tensors, upstream, n_pieces, options)
 
-        def run(
-            function: Callable[..., Tensor],
-            t: tuple[Tensor, ...] = tensors,
-            u: Tensor = upstream,
-            k: int = n_pieces,
-        ) -> Callable[[], tuple[Tensor, ...]]:
-            return lambda: forward_and_backward(function, t, u, k)
 
-        def error(found: tuple[Tensor, ...], expected: tuple[Tensor, ...] = expected) -> float:
-            return max(
-                float((got.double() - right).abs().max() / right.abs().max())
-                for got, right in zip(found, expected, strict=True)
-            )
+def _forward(
+    size: str, tensors: tuple[Tensor, ...], n_pieces: int, options: harness.Options
+) -> harness.Comparison:
+    expected = eager(*(t.double() for t in tensors), n_pieces)
 
-        calls = {"fastgan": run(ours), "eager": run(eager)}
-        if options.compile:
-            calls["torch.compile"] = run(torch.compile(eager))
-        yield harness.Comparison(
-            operation="maxout_linear, forward and backward",
-            size=f"{n} x {n_features} to {n_units} units of {n_pieces} pieces",
-            contenders=[harness.Contender(k, call, error) for k, call in calls.items()],
-            bound=2 * error(calls["eager"]()),  # at most twice eager PyTorch's own error
-            error_unit="of the maximum",
+    def error(found: Tensor) -> float:
+        return largest_error((found,), (expected,))
+
+    functions = {"fastgan": ours, "eager": eager}
+    if options.compile:
+        functions["torch.compile"] = torch.compile(eager, dynamic=False)
+    contenders = [
+        harness.Contender(name, lambda f=function: f(*tensors, n_pieces), error)
+        for name, function in functions.items()
+    ]
+    return harness.Comparison(
+        operation="maxout_linear, forward",
+        size=size,
+        contenders=[*contenders, _products(tensors, backward=False)],
+        bound=2 * error(eager(*tensors, n_pieces)),  # at most twice eager PyTorch's own error
+        error_unit="of the maximum",
+    )
+
+
+def _forward_and_backward(
+    size: str,
+    tensors: tuple[Tensor, ...],
+    upstream: Tensor,
+    n_pieces: int,
+    options: harness.Options,
+) -> harness.Comparison:
+    wide = tuple(t.double().requires_grad_() for t in tensors)
+    expected = forward_and_backward(eager, wide, upstream.double(), n_pieces)
+    narrow = tuple(t.clone().requires_grad_() for t in tensors)
+
+    def error(found: tuple[Tensor, ...]) -> float:
+        return largest_error(found, expected)
+
+    functions = {"fastgan": ours, "eager": eager}
+    if options.compile:
+        functions["torch.compile"] = torch.compile(eager, dynamic=False)
+    contenders = [
+        harness.Contender(
+            name, lambda f=function: forward_and_backward(f, narrow, upstream, n_pieces), error
         )
+        for name, function in functions.items()
+    ]
+    return harness.Comparison(
+        operation="maxout_linear, forward and backward",
+        size=size,
+        contenders=[*contenders, _products(tensors, backward=True)],
+        bound=2 * error(forward_and_backward(eager, narrow, upstream, n_pieces)),
+        error_unit="of the maximum",
+    )
+
+
+def largest_error(found: tuple[Tensor, ...], expected: tuple[Tensor, ...]) -> float:
+    return max(
+        float((got.double() - right).abs().max() / right.abs().max())
+        for got, right in zip(found, expected, strict=True)
+    )
+
+
+def _products(tensors: tuple[Tensor, ...], *, backward: bool) -> harness.Contender:
+    """Return the dense products of the layer into memory that is there: one forward, two back."""
+    input, weight, _ = tensors
+    delta = torch.randn(len(input), len(weight), generator=torch.Generator().manual_seed(1))
+    pairs = [(input, weight.t())]
+    pairs += [(delta.t(), input), (delta, weight)] if backward else []
+    calls = [(left, right, torch.empty(len(left), right.shape[1])) for left, right in pairs]
+    n = 2 * len(calls) * delta.numel() * input.shape[1]
+
+    def run() -> None:
+        for left, right, out in calls:
+            torch.mm(left, right, out=out)
+
+    return harness.Contender(
+        f"torch.mm, {len(calls)} of them" if backward else "torch.mm",
+        run,
+        is_floor=True,
+        remark=lambda _: f"{n / 1e9:.3g} GFLOP",
+    )
 
 
 @pytest.mark.parametrize("name", ["fastgan", "eager"])

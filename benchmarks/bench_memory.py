@@ -1,4 +1,4 @@
-"""Anonymous memory beyond inputs and outputs, of samples in memory and from a mapped file."""
+"""Anonymous memory beyond inputs and outputs, of samples in memory and mapped; and of training."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from benchmarks import harness, memory, points, reference
+from benchmarks import harness, memory, points, reference, training_memory
 from benchmarks.bench_neighbors import bound
 from benchmarks.bench_parzen import BOUND, SIGMA
 
@@ -114,9 +114,20 @@ def from_file(options: harness.Options) -> Iterator[harness.Work]:
             )
 
 
+def training(options: harness.Options) -> Iterator[harness.Work]:
+    """Steps of the mnist recipe, and a whole run of an epoch from the command line."""
+    if options.quick:
+        yield training_memory.StepMemory("digits", is_tiny=True)
+    else:
+        yield training_memory.StepMemory("mnist", is_tiny=False)
+    name = "digits" if options.quick else points.images().name
+    yield training_memory.RunMemory([name, "--epochs", "1"])
+
+
 CASES: dict[str, Callable[[harness.Options], Iterator[harness.Work]]] = {
     "in_memory": in_memory,
     "from_file": from_file,
+    "training": training,
 }
 
 

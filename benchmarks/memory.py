@@ -136,13 +136,13 @@ def run(task: Task) -> Found:
             text=True,
         )
         with process:
-            _expect(process, "ready")
+            expect(process, "ready")
             watch = Watch(process.pid)
             before = anonymous_bytes(process.pid)
             with watch:
-                _say(process, "go")
-                _, seconds, output_bytes = _expect(process, "done")
-            _say(process, "end")
+                say(process, "go")
+                _, seconds, output_bytes = expect(process, "done")
+            say(process, "end")
             process.wait()
         with np.load(result) as arrays:
             parts = [arrays[name] for name in sorted(arrays.files)]
@@ -185,14 +185,21 @@ def anonymous_bytes(pid: int) -> int:
     return 0  # a process that has ended but was not waited for
 
 
-def _say(process: subprocess.Popen[str], word: str) -> None:
+def say(process: subprocess.Popen[str], word: str) -> None:
+    """Write one line to a process."""
     if process.stdin is not None:
         process.stdin.write(word + "\n")
         process.stdin.flush()
 
 
-def _expect(process: subprocess.Popen[str], word: str) -> list[str]:
-    """Read one line that begins with a word."""
+def expect(process: subprocess.Popen[str], word: str) -> list[str]:
+    """Read one line that begins with a word, and return its words.
+
+    Raises
+    ------
+    RuntimeError
+        If the process said something else, or ended; the message holds what it wrote.
+    """
     output: IO[str] | None = process.stdout
     words = output.readline().split() if output is not None else []
     if words[:1] != [word]:

@@ -1,6 +1,7 @@
 """The process whose memory is measured: it loads, waits for a word, makes one call, waits again.
 
-Started by ``memory.run`` by its path, so that it imports the same fastgan as the parent.
+Started by ``memory.run`` by its path, so that it imports the same fastgan as the parent. Where a
+``module`` of the benchmarks is asked for, that one's ``main`` runs instead.
 """
 
 from __future__ import annotations
@@ -23,8 +24,8 @@ import fastgan
 SIGMA = 0.21544346900318836  # the fourth of the paper's grid
 
 
-def peers() -> Any:
-    """Import ``benchmarks.peers`` without putting the source tree before an installed fastgan."""
+def import_benchmarks(name: str) -> Any:
+    """Import ``benchmarks.<name>`` without putting the source tree before an installed fastgan."""
     if "benchmarks" not in sys.modules:
         folder = Path(__file__).parent
         spec = importlib.util.spec_from_file_location(
@@ -32,17 +33,17 @@ def peers() -> Any:
         )
         sys.modules["benchmarks"] = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(sys.modules["benchmarks"])
-    return importlib.import_module("benchmarks.peers")
+    return importlib.import_module(f"benchmarks.{name}")
 
 
 def eager_neighbors(queries: np.ndarray, rows: np.ndarray) -> Any:
-    module = peers()
+    module = import_benchmarks("peers")
     pair = torch.from_numpy(queries), torch.from_numpy(rows)
     return module.nearest(module.nearest_by_product, *pair, 1)
 
 
 def eager_parzen(queries: np.ndarray, rows: np.ndarray) -> Any:
-    module = peers()
+    module = import_benchmarks("peers")
     pair = torch.from_numpy(queries), torch.from_numpy(rows)
     return module.parzen(module.log_sums_by_product, *pair, SIGMA)
 
@@ -78,4 +79,6 @@ def main(asked: dict[str, Any]) -> None:
 
 
 if __name__ == "__main__":
-    main(json.loads(sys.argv[1]))
+    asked = json.loads(sys.argv[1])
+    run = import_benchmarks(asked["module"]).main if "module" in asked else main
+    run(asked)

@@ -17,6 +17,7 @@ import torch
 from benchmarks import harness, results
 
 NAMES = (
+    "philox",
     "dropout",
     "maxout_linear",
     "momentum_sgd",

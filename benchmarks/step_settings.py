@@ -136,20 +136,26 @@ class Setting:
         return n + width + 1
 
 
-def fresh(recipe: Recipe, words: str) -> Setting:
+def fresh(recipe: Recipe, words: str, *, on_images: bool = True) -> Setting:
     """Return a recipe's start, on its images where they are at hand, else on noise of their size.
 
     The time depends on the images only through the zeros that the networks make of them; a
     generator at its start makes as many of any.
     """
-    try:
-        images = fastgan.load_dataset(recipe.dataset, download=False).train
-    except (FileNotFoundError, ValueError):
-        images = torch.empty(0, recipe.n_features)
-    if images.shape[1:] != (recipe.n_features,) or len(images) < recipe.batch_size:
+    images = _images(recipe) if on_images else None
+    if images is None:
         rows = N_BATCHES * recipe.batch_size
         images = philox.uniform((rows, recipe.n_features), seed=0, step=0, stream=0)
     return Setting(recipe, _batches(images, recipe), None, words)
+
+
+def _images(recipe: Recipe) -> Tensor | None:
+    try:
+        images = fastgan.load_dataset(recipe.dataset, download=False).train
+    except (FileNotFoundError, ValueError):
+        return None
+    fits = images.shape[1:] == (recipe.n_features,) and len(images) >= recipe.batch_size
+    return images if fits else None
 
 
 def of_run(folder: Path, words: str) -> Setting:

@@ -15,6 +15,7 @@ import torch
 import fastgan
 
 NAMES = [
+    "philox",
     "dropout",
     "maxout_linear",
     "momentum_sgd",

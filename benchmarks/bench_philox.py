@@ -1,0 +1,138 @@
+"""Uniform and normal numbers that are functions of (seed, step, stream), against stateful ones.
+
+Two floors: the numbers must be written, and ten rounds of Philox must be multiplied.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from benchmarks import harness, philox_floor
+from fastgan.ops import philox
+from fastgan.reference import philox as reference
+
+DRAW = (1, 2, 3)  # seed, step, stream
+CHECKED_AT_ONCE = 1_000_000
+LEAST_FOR_THREADS = 1_000_000  # fewer multiplications take less than handing them to threads
+# A mask of the mnist recipe's; and as many as stay within memory that malloc keeps: of more, half
+# the time goes into new pages (10,000,000: 30 of 47 ms).
+SIZES = (200 * 784, 2_000_000)
+NORMAL_BOUND = 2.0  # units in the last place: the operation's contract
+
+
+def largest_difference(found: Tensor, expected: Callable[..., Tensor]) -> float:
+    """Compare with the reference, bit for bit."""
+    return _largest(found, expected, lambda got, right: got.double().sub_(right.double()).abs_())
+
+
+def units_apart(found: Tensor, expected: Callable[..., Tensor]) -> float:
+    """Compare with the reference, in units of the last place of the reference's float32."""
+
+    def difference(got: Tensor, right: Tensor) -> Tensor:
+        unit = torch.from_numpy(np.spacing(right.abs().numpy()).astype(np.float64))
+        return got.double().sub_(right.double()).abs_() / unit
+
+    return _largest(found, expected, difference)
+
+
+def _largest(
+    found: Tensor,
+    expected: Callable[..., Tensor],
+    difference: Callable[[Tensor, Tensor], Tensor],
+) -> float:
+    largest = 0.0
+    for first in range(0, len(found), CHECKED_AT_ONCE):
+        got = found[first : first + CHECKED_AT_ONCE]
+        right = expected((len(got),), *DRAW, first_row=first)
+        largest = max(largest, float(difference(got, right).max()))
+    return largest
+
+
+def comparisons(options: harness.Options) -> Iterator[harness.Comparison]:
+    for n in (2_000,) if options.quick else SIZES:
+        yield from (_uniform(n, options), _normal(n, options))
+
+
+def _uniform(n: int, options: harness.Options) -> harness.Comparison:
+    def ours() -> Tensor:
+        return philox.uniform((n,), *DRAW)
+
+    numpy_philox = np.random.Generator(np.random.Philox(1))
+    contenders = [
+        harness.Contender(
+            "fastgan", ours, lambda found: largest_difference(found, reference.uniform)
+        ),
+        harness.Contender("torch.rand", lambda: torch.rand(n)),
+        harness.Contender(
+            "NumPy's Philox (4x64, ten rounds)",
+            lambda: numpy_philox.random(n, dtype=np.float32),
+        ),
+    ]
+    if options.compile:
+        # its own Philox 4x32, ten rounds, a block a number
+        contenders.append(harness.Contender("torch.compile", _compiled(torch.rand, n)))
+    return harness.Comparison(
+        operation="philox.uniform",
+        size=f"{n:,} numbers",
+        contenders=[*contenders, *_floors(n, options)],
+        bound=0.0,
+        error_unit="apart from the reference",
+    )
+
+
+def _normal(n: int, options: harness.Options) -> harness.Comparison:
+    def ours() -> Tensor:
+        return philox.normal((n,), *DRAW)
+
+    numpy_philox = np.random.Generator(np.random.Philox(1))
+    contenders = [
+        harness.Contender("fastgan", ours, lambda found: units_apart(found, reference.normal)),
+        harness.Contender("torch.randn", lambda: torch.randn(n)),
+        harness.Contender(
+            "NumPy's Philox and ziggurat",
+            lambda: numpy_philox.standard_normal(n, dtype=np.float32),
+        ),
+    ]
+    if options.compile:
+        contenders.append(harness.Contender("torch.compile", _compiled(torch.randn, n)))
+    return harness.Comparison(
+        operation="philox.normal",
+        size=f"{n:,} numbers",
+        contenders=[*contenders, *_floors(n, options)],
+        bound=NORMAL_BOUND,
+        error_unit="units in the last place",
+    )
+
+
+def _floors(n: int, options: harness.Options) -> list[harness.Contender]:
+    floors = [
+        # into new memory, as all the others do
+        harness.Contender("writing them", lambda: torch.empty(n).fill_(0.5), is_floor=True)
+    ]
+    if options.compile and n >= LEAST_FOR_THREADS:
+        floors.append(
+            harness.Contender(
+                "Philox's multiplications",
+                philox_floor.multiplications(n, torch.get_num_threads()),
+                is_floor=True,
+            )
+        )
+    return floors
+
+
+def _compiled(draw: Callable[..., Tensor], n: int) -> Callable[[], Tensor]:
+    compiled: Callable[[], Tensor] = torch.compile(lambda: draw(n), dynamic=False)
+    return compiled
+
+
+@pytest.mark.parametrize("name", ["fastgan", "torch.rand"])
+def test_philox(benchmark: Any, name: str) -> None:
+    harness.time_with_pytest(
+        benchmark, comparisons(harness.Options(quick=True, compile=False)), name
+    )
