@@ -1,8 +1,8 @@
 """Carry a plan out: some runs side by side, each in a process of its own, a slice at a time.
 
-Products of a batch this small gain little from a second thread, so two runs with a thread each get
-more done in an hour than one with two. Slices let all runs of the plan go on together, so that
-there is a report at any time; a run in slices has the bits of a run in one piece.
+Two threads of one run meet after every product of a step; two runs with a thread each never wait
+for each other. Slices let all runs of the plan go on together, so that there is a report at any
+time; a run in slices has the bits of a run in one piece.
 """
 
 from __future__ import annotations

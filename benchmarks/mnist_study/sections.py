@@ -32,34 +32,50 @@ def average_in_words(run: Found) -> str:
 
 def headline(runs: Sequence[Found]) -> Section:
     """Say in a paragraph how far the long runs came, beside the paper's number."""
-    section = Section()
-    tested = [run for run in runs if run.test("model") is not None]
+    averaging = [run for run in runs if run.averages]
+    with_average = " or ".join(sorted({average_in_words(run) for run in averaging}))
+    lines = _in_words("the last weights of G", runs, "last")
+    n_there, _ = _there(runs, "last")
+    if averaging:
+        what = f"{with_average}, which leaves training itself untouched"
+        lines += _in_words(what, averaging, "model")
+        n_averages_there, n_averages = _there(averaging, "model")
+        if n_averages_there and not n_there:
+            lines += [
+                f"In so many epochs the last weights stay short of the paper's number; averaging "
+                f"them is the departure that reaches it, in {n_averages_there} of {n_averages} "
+                f"{'seed' if n_averages == 1 else 'seeds'}.",
+                "",
+            ]
+    return Section(lines)
+
+
+def _in_words(what: str, runs: Sequence[Found], weights: Weights) -> list[str]:
+    """Say what the runs score on the test images; nothing where no run was tested."""
+    tested = [(run.n_epochs, test.mean) for run in runs if (test := run.test(weights)) is not None]
     if not tested:
-        return section
-    kinds: tuple[tuple[Weights, str], ...] = (
-        ("model", _model(tested)),
-        ("last", "the last weights of G"),
+        return []
+    first, last = min(tested)[0], max(tested)[0]
+    means = [mean for _, mean in tested]
+    is_one = len(means) == 1
+    words = (
+        f"With {what}, {len(means)} {'seed scores' if is_one else 'seeds score'} "
+        f"{listed([nats(mean) for mean in means])} nats on the test images after "
+        f"{first if first == last else f'{first} to {last}'} epochs"
     )
-    for weights, what in kinds:
-        if weights == "last" and not any(run.averages for run in tested):
-            continue
-        means = [test.mean for run in tested if (test := run.test(weights)) is not None]
-        if not means:
-            continue
-        epochs = sorted({run.n_epochs for run in tested})
-        after = f"{epochs[0]}" if len(epochs) == 1 else f"{epochs[0]} to {epochs[-1]}"
-        words = f"With {what}, {len(means)} {'seed' if len(means) == 1 else 'seeds'} "
-        words += f"{'scores' if len(means) == 1 else 'score'} "
-        words += listed([f"{mean:.1f}" for mean in means])
-        words += f" nats on the test images after {after} epochs"
-        if len(means) > 1:
-            mean, deviation = mean_and_deviation(means)
-            words += f" (mean {mean:.1f}, standard deviation over seeds {deviation:.1f})"
-        if all(comparable(test) for run in tested if (test := run.test(weights)) is not None):
-            n_there = sum(mean >= LEVEL_NATS for mean in means)
-            words += f"; {n_there} of {len(means)} at {LEVEL_NATS:g} or above (the paper: {PAPER})"
-        section.lines += [f"{words}.", ""]
-    return section
+    if not is_one:
+        mean, deviation = mean_and_deviation(means)
+        words += f" (mean {mean:.1f}, standard deviation over seeds {deviation:.1f})"
+    n_there, n_comparable = _there(runs, weights)
+    if n_comparable == len(means):
+        words += f"; {n_there} of {n_comparable} at {LEVEL_NATS:g} or above (the paper: {PAPER})"
+    return [f"{words}.", ""]
+
+
+def _there(runs: Sequence[Found], weights: Weights) -> tuple[int, int]:
+    """Return how many runs end at the paper's number, and how many may be set beside it."""
+    tests = [test for run in runs if (test := run.test(weights)) is not None and comparable(test)]
+    return sum(test.mean >= LEVEL_NATS for test in tests), len(tests)
 
 
 def scores(runs: Sequence[Found]) -> Section:
@@ -187,14 +203,6 @@ def thinned(epochs: Sequence[int], n_most: int) -> list[int]:
     stride = -(-(len(epochs) - 1) // (n_most - 1)) or 1
     kept = set(epochs[::-1][::stride]) | set(epochs[:1])
     return sorted(kept)
-
-
-def _model(runs: Sequence[Found]) -> str:
-    averaging = [run for run in runs if run.averages]
-    if not averaging:
-        return "the last weights of G"
-    words = sorted({average_in_words(run) for run in averaging})
-    return f"{' or '.join(words)}, which leaves training itself untouched"
 
 
 def _at_end(run: Found, *, of_last_weights: bool = False) -> float | None:

@@ -7,6 +7,7 @@ import importlib
 import json
 import math
 import re
+import threading
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -275,6 +276,20 @@ def test_a_collapsed_run_is_done(study: ModuleType, tmp_path: Path) -> None:
     assert Run.open(tmp_path).warnings[0]["warning"] == "collapse"
 
 
+def test_a_run_is_trained_by_one_process_at_a_time(study: ModuleType, tmp_path: Path) -> None:
+    fcntl = pytest.importorskip("fcntl")
+    recipe = SMALL.replace(n_epochs=2)
+    go_on = threading.Thread(target=study.one_slice.go_on, args=(tmp_path, recipe))
+    with (tmp_path / "study.lock").open("w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        go_on.start()
+        go_on.join(0.5)
+        assert go_on.is_alive()
+        assert not (tmp_path / "recipe.toml").exists()
+    go_on.join(60)
+    assert Run.open(tmp_path).status == "finished"
+
+
 AVERAGED = recipes.MNIST_AVERAGED.replace(n_epochs=8)
 
 
@@ -316,6 +331,7 @@ def test_scores_stand_beside_the_paper(study: ModuleType, left: Path) -> None:
     assert "(mean 218.2, standard deviation over seeds 10.3); 1 of 2 at 223 or above" in text
     assert "2 seeds score 179.0 and 168.0" in text
     assert "0 of 2 at 223 or above" in text
+    assert "averaging them is the departure that reaches it, in 1 of 2 seeds." in text
     assert "The collapse watch found seed 1: saturated (epoch 3)." in text
     rows = cells(text, "By epoch")
     assert rows[1] == ["2", "90.0", "150.0", "-", "80.0", "140.0", "-"]
@@ -362,6 +378,7 @@ def test_a_run_that_does_not_average_reaches_it_by_its_last_weights(
     assert row == ["seed 0", "3", "230.0", "229.0 ± 1.5", "-", "-", "0.1668", "0.80"]
     assert "With the last weights of G, 1 seed scores 229.0 nats on the test images" in text
     assert "1 of 1 at 223 or above (the paper: 225 ± 2)" in text
+    assert "departure that reaches it" not in text
     assert not any("average" in cell for cell in cells(text, "By epoch")[0])
 
 
