@@ -22,6 +22,7 @@ from fastgan.cli_shared import (
     set_up,
     show,
 )
+from fastgan.interruption import TrainingInterrupted
 from fastgan.mistakes import tell
 
 TRAIN_EXAMPLES = (
@@ -100,14 +101,19 @@ def train(
     )
     collapsed = False
     if restarts > 0:
-        done = train_with_restarts(
-            chosen,
-            restarts,
-            dataset=dataset,
-            folder=out,
-            options=options,
-            say=(lambda _: None) if quiet else typer.echo,
-        )
+        try:
+            done = train_with_restarts(
+                chosen,
+                restarts,
+                dataset=dataset,
+                folder=out,
+                options=options,
+                say=(lambda _: None) if quiet else typer.echo,
+            )
+        except TrainingInterrupted as error:
+            first = (out or Path("runs") / chosen.name) / f"seed-{chosen.seed}"
+            again = f"fastgan train --resume {first} --restarts {restarts}"
+            raise TrainingInterrupted(f"{error}. With its restarts: {again}") from error
         run, collapsed = done.run, done.collapsed
         for lost in done.lost:
             show(f"set aside: seed {lost.seed}, epoch {lost.epoch}: {lost.message}")
@@ -165,15 +171,20 @@ def reproduce(
         stop_on_collapse=stop_on_collapse,
         progress=False if quiet else None,
     )
-    done = run_experiment(
-        chosen,
-        dataset=dataset_of(chosen.dataset, folder),
-        seeds=range(max_seeds) if seed is None else (seed,),
-        n_samples=n_samples,
-        folder=out,
-        options=options,
-        say=(lambda _: None) if quiet else typer.echo,
-    )
+    try:
+        done = run_experiment(
+            chosen,
+            dataset=dataset_of(chosen.dataset, folder),
+            seeds=range(max_seeds) if seed is None else (seed,),
+            n_samples=n_samples,
+            folder=out,
+            options=options,
+            say=(lambda _: None) if quiet else typer.echo,
+        )
+    except TrainingInterrupted as error:
+        raise TrainingInterrupted(
+            f"{error}. With all that follows: the same command and --resume"
+        ) from error
     found = done.evaluation
     show(tables.results(found), tables.errors(found), *found.warnings())
     for lost in done.lost:

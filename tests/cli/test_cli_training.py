@@ -70,6 +70,30 @@ def test_train_starts_again_with_the_next_seed(tmp_path: Path) -> None:
     assert "resume: with --restarts expected the run of the first seed, a folder named" in line
 
 
+@pytest.mark.parametrize(
+    ("command", "advice"),
+    [
+        (("train", "--restarts", 2), "fastgan train --resume all/seed-0 --restarts 2"),
+        (("reproduce",), "With all that follows: the same command and --resume"),
+    ],
+)
+def test_an_interrupted_command_says_how_all_of_it_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: tuple[object, ...], advice: str
+) -> None:
+    from fastgan import restarts
+    from fastgan.interruption import TrainingInterrupted
+
+    def interrupted(*_: object, **__: object) -> None:
+        raise TrainingInterrupted("the state is saved in here")
+
+    monkeypatch.setattr(restarts, "train", interrupted)
+    recipe = tiny(tmp_path / "tiny.toml")
+    result = invoke(command[0], recipe, *command[1:], "--out", "all", "--quiet")
+    assert result.exit_code == 130
+    assert result.stderr.startswith("the state is saved in here. ")
+    assert advice in result.stderr
+
+
 def test_train_with_restarts_of_a_sound_recipe(tmp_path: Path) -> None:
     recipe = tiny(tmp_path / "tiny.toml", name="sound")
     assert "run: runs/sound/seed-0" in succeed("train", recipe, "--restarts", 2, "--quiet")

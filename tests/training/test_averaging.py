@@ -7,6 +7,7 @@ from torch import nn
 
 from fastgan import recipes, training
 from fastgan.averaging import WeightAverage
+from fastgan.curves import curve_pictures
 from fastgan.evaluation import choose_sigma
 from fastgan.models import Generator, sample_from
 from fastgan.recipes import MNIST, MNIST_AVERAGED
@@ -218,6 +219,16 @@ def test_users_modules_are_averaged_too(tmp_path):
     assert run.generator is not generator
     assert torch.equal(run.generator[1].running_mean, generator[1].running_mean)
     assert not torch.equal(run.generator[0].weight, generator[0].weight)
+
+
+def test_the_curve_shows_the_average_and_the_last_weights(averaged, plain):
+    both = curve_pictures(averaged.metrics)["likelihood"]
+    one = [
+        {key: value for key, value in record.items() if not key.endswith("_of_last_weights")}
+        for record in averaged.metrics
+    ]
+    assert both != curve_pictures(one)["likelihood"]
+    assert curve_pictures(plain.metrics)["likelihood"]
 
 
 # The recipe

@@ -129,6 +129,30 @@ def test_kill_9_and_resume_give_the_same_bits(whole, tmp_path, every, checkpoint
     assert [json.loads(line)["epoch"] for line in lines if "warning" not in line] == [1, 2, 3, 4]
 
 
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="this system has no SIGKILL")
+@pytest.mark.parametrize("update", [2, 10], ids=["before the first average", "after it"])
+def test_kill_9_with_an_average_gives_the_same_bits(tmp_path, update):
+    changes = {"average_decay": 0.9, "average_every": 4}
+    program = KILLED.format(
+        tests=str(Path(__file__).parent),
+        module="tiny_run",
+        update=update,
+        every=0.0,
+        changes=changes,
+    )
+    folder = tmp_path / "run"
+    result = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(program), str(folder)], check=False, timeout=120
+    )
+    assert result.returncode == -signal.SIGKILL
+    resumed = training.resume(folder, dataset=tiny_dataset())
+    recipe = TINY.replace(**changes)
+    assert resumed.recipe == recipe
+    whole = train(recipe, dataset=tiny_dataset(), folder=tmp_path / "whole")
+    assert_same_run(resumed, whole)
+    assert any(name.startswith("average.") for name in weights(resumed))
+
+
 @pytest.mark.parametrize("update", [0, 9, 11], ids=["first", "mid-epoch", "end of an epoch"])
 def test_ctrl_c_saves_and_says_how_to_resume(whole, tmp_path, monkeypatch, update):
     plain = step_class().__call__
