@@ -19,6 +19,7 @@ from benchmarks import harness, results
 NAMES = (
     "philox",
     "dropout",
+    "linear",
     "maxout_linear",
     "momentum_sgd",
     "parzen",

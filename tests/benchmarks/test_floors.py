@@ -99,3 +99,45 @@ def test_products_of_a_maxout_layer(
     assert sizes == [(4, 6, 10), (10, 4, 6), (4, 10, 6)][:n_products]
     assert floor.is_floor
     assert floor.remark(None) == f"{2 * n_products * 240 / 1e9:.3g} GFLOP"
+
+
+def test_layers_are_as_sparse_as_they_say(harness: ModuleType) -> None:
+    bench = importlib.import_module("benchmarks.bench_linear")
+    maxout = bench.Layer(40, 30, 500, n_pieces=5, input_density=0.25)
+    input, delta, weight, bias = maxout.tensors()
+    assert (input.shape, delta.shape, weight.shape, bias.shape) == (
+        (40, 30),
+        (40, 500),
+        (500, 30),
+        (500,),
+    )
+    assert ((delta != 0).unflatten(1, (-1, 5)).sum(dim=2) == 1).all()
+    assert float((input != 0).float().mean()) == pytest.approx(0.25, abs=0.05)
+    assert maxout.words(with_input=True) == "40 x 30 x 500, 20% of delta, 25% of the input"
+    _, delta, _, _ = bench.Layer(40, 30, 500, delta_density=0.12).tensors()
+    assert float((delta != 0).float().mean()) == pytest.approx(0.12, abs=0.02)
+
+
+@pytest.mark.parametrize("operation", ["linear_forward", "linear_input_gradient", "linear_update"])
+def test_one_element_left_out_is_a_wrong_result(
+    harness: ModuleType, operation: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench = importlib.import_module("benchmarks.bench_linear")
+    right = getattr(bench.NativeOperations, operation)
+
+    def wrong(self: Any, first: Any, *rest: Any) -> None:
+        part = first.copy()  # the input of the forward pass, else the units' gradients
+        part[3, part[3].nonzero()[0][0]] = 0.0
+        right(self, part, *rest)
+
+    monkeypatch.setattr(bench.NativeOperations, operation, wrong)
+    options = harness.Options(quick=True, compile=False)
+    (work,) = bench.comparisons(
+        harness.Options(quick=True, compile=False, cases=(operation.removeprefix("linear_"),))
+    )
+    with pytest.raises(harness.WrongResultError):
+        work.measure(n_rounds=1, block_seconds=0.0)
+    make, layers = bench.CASES["input_gradient"]
+    if operation == "linear_input_gradient":  # the loosest bound: of sums in one order
+        with pytest.raises(harness.WrongResultError):
+            make(layers[0], options).measure(n_rounds=1, block_seconds=0.0)

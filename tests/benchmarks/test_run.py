@@ -12,11 +12,12 @@ import numpy as np
 import pytest
 import torch
 
-import fastgan
+from fastgan.data import locate
 
 NAMES = [
     "philox",
     "dropout",
+    "linear",
     "maxout_linear",
     "momentum_sgd",
     "parzen",
@@ -31,7 +32,7 @@ def test_every_benchmark_runs_on_a_tiny_size(
     harness: ModuleType, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("FASTGAN_DATA", raising=False)
-    monkeypatch.setattr(fastgan.data.locate, "cache_folder", lambda name: Path("absent") / name)
+    monkeypatch.setattr(locate, "cache_folder", lambda name: Path("absent") / name)
     module = importlib.import_module(f"benchmarks.bench_{name}")
     cases = ("from_file",) if name == "memory" else ()  # a process a task: seconds each
     for one in module.comparisons(harness.Options(quick=True, compile=False, cases=cases)):
@@ -89,7 +90,7 @@ def test_too_few_samples_leave_a_comparison_out(
     harness: ModuleType, case: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("FASTGAN_DATA", raising=False)
-    monkeypatch.setattr(fastgan.data.locate, "cache_folder", lambda name: Path("absent") / name)
+    monkeypatch.setattr(locate, "cache_folder", lambda name: Path("absent") / name)
     file = tmp_path / "samples.npy"
     np.save(file, np.zeros((150, 64), np.float32))
     run = importlib.import_module("benchmarks.run")
@@ -105,7 +106,7 @@ def test_no_cifar10_leaves_its_comparison_out(
     harness: ModuleType, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("FASTGAN_DATA", raising=False)
-    monkeypatch.setattr(fastgan.data.locate, "cache_folder", lambda name: Path("absent") / name)
+    monkeypatch.setattr(locate, "cache_folder", lambda name: Path("absent") / name)
     module = importlib.import_module("benchmarks.bench_neighbors")
     (one,) = module.comparisons(harness.Options(cases=("cifar10",)))
     (row,) = one.measure(n_rounds=1, block_seconds=0.0, budget_seconds=1.0)
