@@ -13,6 +13,7 @@ from torch import Tensor
 
 import fastgan
 from benchmarks import harness, plain_step, step_products, step_settings
+from benchmarks.manual_step import ManualStep
 from benchmarks.step_settings import STILL, Setting
 from fastgan.models import draw_latent
 
@@ -69,6 +70,7 @@ def comparison(setting: Setting, options: harness.Options) -> harness.Comparison
     weights = [[p for p in net.parameters() if p.ndim == 2] for net in nets.values()]
     turns = setting.turns()
     eager = plain_step.eager_step(recipe, pair, setting.turns(), rates)
+    by_hand = ManualStep(recipe, *nets.values(), setting.turns(), rates)
 
     def remark(_: Any) -> str:
         shares = ", ".join(f"{share:.0%}" for share in shares_of_relu(setting, ours.generator))
@@ -87,6 +89,7 @@ def comparison(setting: Setting, options: harness.Options) -> harness.Comparison
             lambda _: error_of_one_step(setting, "autograd", "auto"),
         ),
         harness.Contender("eager, SGD fused", eager),
+        harness.Contender("eager, without autograd", by_hand),
     ]
     if options.compile:
         torch._dynamo.reset()

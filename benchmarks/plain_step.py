@@ -6,7 +6,7 @@ The networks share their parameters with fastgan's, so all contenders step from 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import torch
@@ -75,7 +75,7 @@ def eager_step(
     compile : bool
         Run the two modules through ``torch.compile``.
     """
-    _check(recipe)
+    check_k(recipe)
     parameters = [list(net.parameters()) for net in pair]
     optimizers = [
         torch.optim.SGD(some, lr=rates[0], momentum=rates[1], fused=True) for some in parameters
@@ -106,7 +106,7 @@ def compiled_step(
     Parameters are those of :func:`eager_step`; ``compile=False`` runs the same function as it is.
     A torch that cannot trace ``autograd.grad`` (before 2.10) breaks the graph there.
     """
-    _check(recipe)
+    check_k(recipe)
     learning_rate, momentum = rates
     parameters = [list(net.parameters()) for net in pair]
     velocities = [[torch.zeros_like(p) for p in some] for some in parameters]
@@ -130,7 +130,7 @@ def compiled_step(
     return lambda: whole(next(batches))
 
 
-def limit_norms(recipe: Recipe, parameters: list[nn.Parameter]) -> None:
+def limit_norms(recipe: Recipe, parameters: Sequence[Tensor]) -> None:
     """Bring the rows of the weights within the recipe's limit, if it has one."""
     if recipe.max_norm is None:
         return
@@ -197,7 +197,8 @@ def _traces_gradients() -> bool:
     return can
 
 
-def _check(recipe: Recipe) -> None:
+def check_k(recipe: Recipe) -> None:
+    """Raise ValueError unless every batch moves both networks."""
     if recipe.k != 1:
         raise ValueError(f"k: the plain step knows only k = 1, got {recipe.k}")
 

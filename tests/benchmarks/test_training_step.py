@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import importlib
 import json
 from pathlib import Path
@@ -17,6 +18,7 @@ import fastgan
 from fastgan import recipes
 from fastgan.models import draw_latent
 from fastgan.recipes import Recipe
+from fastgan.reference.dropout import dropout
 from fastgan.runs import Run
 from fastgan.streams import Kind, Passage, stream
 
@@ -105,6 +107,69 @@ def test_plain_steps_move_the_networks_as_fastgan_does(
             torch.testing.assert_close(found, right, rtol=1e-10, atol=1e-12)
     moved = zip(before, ours.generator.parameters(), strict=True)
     assert all((old - new.detach()).abs().max() > 1e-6 for old, new in moved)
+
+
+@pytest.mark.parametrize("include_probability", [1.0, 0.7])
+@pytest.mark.parametrize("changes", VARIANTS)
+def test_the_step_by_hand_moves_the_networks_as_fastgan_does(
+    settings: ModuleType,
+    changes: dict[str, Any],
+    include_probability: float,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    manual = importlib.import_module("benchmarks.manual_step")
+    recipe = odd_recipe(settings, learning_rate_decay=1.0, **changes)
+    recipe = recipe.replace(
+        discriminator=tuple(
+            dataclasses.replace(layer, include_probability=include_probability)
+            for layer in recipe.discriminator
+        ),
+        output_include_probability=include_probability,
+    )
+    setting = settings.fresh(recipe, "odd")
+    ours = setting.step("autograd", "reference", torch.float64)
+    nets = copy.deepcopy(ours.generator), copy.deepcopy(ours.discriminator)
+    batches = list(setting.batches.double())
+    n, n_layers = recipe.batch_size, len(recipe.discriminator) + 1
+    passes = [(Passage.REAL, Passage.FAKE)]
+    passes += [(Passage.GENERATOR,)] if recipe.schedule == "alternating" else []
+    noise = iter([(step, which[-1]) for step in range(3) for which in passes])
+    masks = iter(
+        [(step, which, i) for step in range(3) for which in passes for i in range(n_layers)]
+    )
+
+    def latent(recipe: Recipe, n_rows: int, like: torch.Tensor) -> torch.Tensor:
+        step, passage = next(noise)
+        number = stream(Kind.NOISE, passage)
+        return draw_latent(recipe, n_rows, recipe.seed, step, number, dtype=like.dtype)
+
+    def mask(like: torch.Tensor, include_probability: float) -> torch.Tensor | None:
+        step, passages, layer = next(masks)
+        if include_probability == 1.0:
+            return None
+        ones = torch.ones(n, like.shape[1], dtype=like.dtype)
+        draws = [(recipe.seed, step, stream(Kind.DROPOUT, which, layer)) for which in passages]
+        return torch.cat([dropout(ones, include_probability, *draw) for draw in draws])
+
+    monkeypatch.setattr(manual, "latent", latent)
+    monkeypatch.setattr(manual, "mask", mask)
+    rates = recipe.learning_rate_at(0), recipe.momentum_at(1)
+    theirs = manual.ManualStep(recipe, *nets, iter(batches), rates)
+    for batch in batches[:3]:
+        ours(batch)
+        theirs()
+    assert next(masks, None) is None
+    for net, own in zip(nets, (ours.generator, ours.discriminator), strict=True):
+        for found, right in zip(net.parameters(), own.parameters(), strict=True):
+            torch.testing.assert_close(found, right, rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.parametrize("include_probability", [0.8, 0.5])
+def test_masks_of_the_step_by_hand(harness: ModuleType, include_probability: float) -> None:
+    manual = importlib.import_module("benchmarks.manual_step")
+    drawn = manual.mask(torch.ones(200, 100), include_probability)
+    assert float((drawn > 0).float().mean()) == pytest.approx(include_probability, abs=0.02)
+    assert drawn.unique().tolist() == pytest.approx([0.0, 1.0 / include_probability])
 
 
 def test_plain_networks_share_the_parameters(settings: ModuleType, plain: ModuleType) -> None:
@@ -255,6 +320,7 @@ def test_the_case_of_a_run_is_asked_for_by_name(
         "fastgan",
         "fastgan, autograd",
         "eager, SGD fused",
+        "eager, without autograd",
         "torch.mm of its products",
     ]
     assert rows[0]["size"].startswith("mnist:trained, digits after 2 epochs: batch 20, 64 pixels")
