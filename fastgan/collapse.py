@@ -84,7 +84,8 @@ def _n_saturated(records: Sequence[Record]) -> int:
         real, fake = record["real_probability"], record["fake_probability"]
         if real is None or fake is None:
             break
-        if real <= SATURATED_REAL_PROBABILITY or fake >= SATURATED_FAKE_PROBABILITY:
+        # Asked this way round, a NaN is not certain of anything.
+        if not (real > SATURATED_REAL_PROBABILITY and fake < SATURATED_FAKE_PROBABILITY):
             break
         n_epochs += 1
     return n_epochs

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from fastgan import recipes
+from fastgan.checkpoints import check_same_recipe
 from fastgan.checks import check_integer
 from fastgan.data import Dataset, load_dataset
 from fastgan.files import write_atomically
@@ -87,7 +88,8 @@ def train_with_restarts(
     Raises
     ------
     ValueError
-        If there is no seed, or as :func:`fastgan.train`.
+        If there is no seed, if a run that is there already is of another recipe, or as
+        :func:`fastgan.train`.
     OSError
         If the folder cannot be written, or holds a run of such a seed and ``resume`` is not set.
     """
@@ -107,6 +109,7 @@ def train_with_restarts(
         run_folder = base / f"seed-{seed}"
         if options.resume and not is_last and _is_lost(run_folder):
             run = Run.open(run_folder)
+            check_same_recipe(run_folder, run.recipe, recipe.replace(seed=seed))
         else:
             say(f"training {recipe.name} on {dataset.name}, seed {seed}: {run_folder}")
             changes: dict[str, Any] = {
@@ -178,5 +181,6 @@ def _why(run: Run, seed: int) -> LostSeed:
         epoch = run.metrics[-1]["epoch"]
         message = "the samples hardly vary with z"
         return LostSeed(seed, epoch, "collapse", message, str(run.folder))
-    last = warnings[-1]
-    return LostSeed(seed, last["epoch"], last["warning"], last["message"], str(run.folder))
+    # The first of the last epoch's: where there are two, it is the graver one.
+    told = next(warning for warning in warnings if warning["epoch"] == warnings[-1]["epoch"])
+    return LostSeed(seed, told["epoch"], told["warning"], told["message"], str(run.folder))

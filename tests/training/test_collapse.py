@@ -53,6 +53,14 @@ def test_saturation_takes_three_epochs_on_end():
     assert kinds(record(1, **sure), record(2), record(3, **sure)) == []
 
 
+@pytest.mark.parametrize("value", [None, float("nan")])
+def test_what_is_no_number_is_not_certain(value):
+    lost = [record(epoch, real=value, fake=value) for epoch in (1, 2, 3)]
+    assert kinds(*lost) == []
+    half = [record(epoch, real=0.999, fake=value) for epoch in (1, 2, 3)]
+    assert kinds(*half) == []
+
+
 @pytest.mark.parametrize("value", [None, float("nan"), float("inf")])
 def test_divergence(value):
     assert kinds(record(1), record(2, cost=value)) == ["diverged"]

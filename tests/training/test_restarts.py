@@ -24,12 +24,14 @@ def wide(initial_range):
 
 
 QUIET = {"evaluate_every": 1000, "n_samples": 100}
-# With the printed cost D is nearly certain by epoch 9 of seeds 0 and 2; seed 1 gets away.
-SATURATING = DIGITS.replace(cost="saturating", learning_rate=0.2, n_epochs=11, **wide(0.1), **QUIET)
+# With the cost as Algorithm 1 prints it D is nearly certain in epochs 7 to 9 of seed 2, and seed 4
+# gets away: with either step, at every SIMD level, for 1 and 2 threads. (Seed 0 hangs in between:
+# the rounding of its products decides.)
+SATURATING = DIGITS.replace(cost="saturating", learning_rate=0.2, n_epochs=10, **wide(0.1), **QUIET)
 # G goes dark: .007 is the deviation of epoch 4 in seed 0.
 DARK = DIGITS.replace(learning_rate=0.1, n_epochs=5, **wide(0.2), **QUIET)
-# The update outgrows float32 by epoch 4 or 5.
-DIVERGING = DIGITS.replace(learning_rate=0.7, n_epochs=12, **QUIET)
+# The weights outgrow float32 within the first epoch.
+DIVERGING = DIGITS.replace(learning_rate=3.0, n_epochs=3, **QUIET)
 
 NO_GRIDS = TrainingOptions(sample_grids=False, checkpoint_every_seconds=1e9)
 
@@ -37,27 +39,29 @@ NO_GRIDS = TrainingOptions(sample_grids=False, checkpoint_every_seconds=1e9)
 @pytest.fixture(scope="module")
 def saturated(tmp_path_factory):
     folder, said = tmp_path_factory.mktemp("saturated"), []
-    found = train_with_restarts(SATURATING, 2, folder=folder, options=NO_GRIDS, say=said.append)
+    found = train_with_restarts(
+        SATURATING, seeds=(2, 4), folder=folder, options=NO_GRIDS, say=said.append
+    )
     return found, said
 
 
 def test_a_saturated_run_is_stopped_and_the_next_seed_takes_its_place(saturated):
     found, said = saturated
     (lost,) = found.lost
-    assert (lost.seed, lost.kind) == (0, "saturated")
-    assert 3 <= lost.epoch <= 11
+    assert (lost.seed, lost.kind) == (2, "saturated")
+    assert lost.epoch == 9
     first = Run.open(lost.folder)
     assert first.status == "stopped"
     assert first.metrics[-1]["epoch"] == lost.epoch
     assert all(record["real_probability"] > 0.99 for record in first.metrics[-3:])
     assert all(record["fake_probability"] < 0.01 for record in first.metrics[-3:])
-    assert (found.run.recipe.seed, found.run.status, found.collapsed) == (1, "finished", False)
+    assert (found.run.recipe.seed, found.run.status, found.collapsed) == (4, "finished", False)
     assert found.run.warnings == []
     assert found.run.metrics[-1]["sample_deviation"] > 0.1
     assert [line.split(":")[0] for line in said] == [
-        "training digits on digits, seed 0",
-        "seed 0 is set aside",
-        "training digits on digits, seed 1",
+        "training digits on digits, seed 2",
+        "seed 2 is set aside",
+        "training digits on digits, seed 4",
     ]
 
 
@@ -65,9 +69,9 @@ def test_it_is_on_record(saturated):
     found, _ = saturated
     base = found.run.folder.parent
     record = json.loads((base / RESTARTS).read_text())
-    assert record.keys() == {"0"}
-    assert record["0"]["result"] == 1
-    assert [LostSeed(**lost) for lost in record["0"]["lost"]] == list(found.lost)
+    assert record.keys() == {"2"}
+    assert record["2"]["result"] == 4
+    assert [LostSeed(**lost) for lost in record["2"]["lost"]] == list(found.lost)
     assert lost_before(found.run) == found.lost
     assert lost_before(Run.open(found.lost[0].folder)) == ()
 
@@ -82,7 +86,9 @@ def test_going_on_trains_nothing_again(saturated, monkeypatch):
     step = training.make_step(SATURATING, dataset=load_dataset("digits"))
     monkeypatch.setattr(type(step), "__call__", refuse)
     options = TrainingOptions(sample_grids=False, resume=True)
-    again = train_with_restarts(SATURATING, 2, folder=found.run.folder.parent, options=options)
+    again = train_with_restarts(
+        SATURATING, seeds=(2, 4), folder=found.run.folder.parent, options=options
+    )
     assert again.lost == found.lost
     assert again.run.folder == found.run.folder
     for name, value in weights(again.run).items():
@@ -171,6 +177,14 @@ def test_the_record_is_there_before_the_next_seed_is_done_and_is_gone_on_with(
     assert [lost.seed for lost in found.lost] == [3]
     whole = train(COLLAPSED, dataset=tiny_dataset(), seed=4, folder=tmp_path / "alone")
     assert_same_run(found.run, whole)
+
+
+def test_a_lost_run_of_another_recipe_is_not_taken_for_this_ones(tmp_path):
+    train_with_restarts(COLLAPSED, 1, dataset=tiny_dataset(), folder=tmp_path)
+    other = COLLAPSED.replace(learning_rate=2e-4)
+    options = TrainingOptions(resume=True)
+    with pytest.raises(ValueError, match=r"learning_rate is 0\.0001 there and 0\.0002 here"):
+        train_with_restarts(other, 1, dataset=tiny_dataset(), folder=tmp_path, options=options)
 
 
 def test_records_of_other_seeds_stay(tmp_path):
