@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Callable, Iterator
 from functools import partial
+from itertools import cycle
 from typing import Any
 
 import pytest
@@ -136,12 +138,58 @@ def trained(case: str, options: harness.Options) -> harness.Work:
     return comparison(setting, options)
 
 
+def threads(case: str, options: harness.Options) -> harness.Work:
+    """A batch gathered by torch and a fused step: whose threads have the cores?
+
+    Threads of torch that have just worked spin for a while before they sleep, on the cores that
+    those of the native core want next; a gather by one thread takes longer.
+    """
+    n_threads = torch.get_num_threads()
+    if n_threads == 1:
+        return harness.LeftOut("training step", case, "it needs two threads at least")
+    recipe = step_settings.by_shape(case.partition(":")[0]).replace(**STILL)
+    recipe = step_settings.tiny(recipe) if options.quick else recipe
+    setting = step_settings.fresh(recipe, case)
+    images = setting.batches.flatten(0, 1)
+    nets = setting.step("fused")
+    pair = {"generator": nets.generator, "discriminator": nets.discriminator}
+
+    def call(of_core: int, of_torch: int) -> Callable[[], Any]:
+        step = fastgan.make_step(recipe, "fused", **pair)
+        step.n_threads = of_core
+        rows = cycle(torch.randperm(len(images)).split(recipe.batch_size))
+
+        def run() -> Any:
+            torch.set_num_threads(of_torch)
+            try:
+                return step(images[next(rows)])
+            finally:
+                torch.set_num_threads(n_threads)
+
+        return run
+
+    ours, *others = [
+        harness.Contender(f"fastgan: {of_core} of the core, {of_torch} of torch", call(*shares))
+        for shares in ((n_threads, 1), (n_threads, n_threads), (1, n_threads), (1, 1))
+        for of_core, of_torch in [shares]
+    ]
+    error = lambda _: error_of_one_step(setting, "fused", "auto")  # noqa: E731
+    return harness.Comparison(
+        operation="training step with its batch gathered",
+        size=f"{case}: batch {recipe.batch_size}, {recipe.n_features} pixels",
+        contenders=[dataclasses.replace(ours, error=error), *others],
+        bound=2 * error_of_one_step(setting, "autograd", "reference"),
+        error_unit="of the largest velocity",
+    )
+
+
 CASES: dict[str, Callable[[str, harness.Options], harness.Work]] = {
     "digits": fresh,
     "mnist": fresh,
     "mnist:trained": trained,
     "mnist:alternating": partial(fresh, schedule="alternating"),
     "mnist:saturating": partial(fresh, cost="saturating"),
+    "mnist:threads": threads,
     "tfd": fresh,
     "cifar10-mlp": fresh,
 }

@@ -326,3 +326,27 @@ def test_the_case_of_a_run_is_asked_for_by_name(
     assert rows[0]["size"].startswith("mnist:trained, digits after 2 epochs: batch 20, 64 pixels")
     assert "ReLU outputs above 0" in rows[0]["note"]
     assert "17 products" in rows[-1]["note"]
+
+
+def test_threads_are_shared_out_and_given_back(harness: ModuleType) -> None:
+    bench = importlib.import_module("benchmarks.bench_training_step")
+    options = harness.Options(quick=True, compile=False, cases=("mnist:threads",))
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(1)
+        (left_out,) = bench.comparisons(options)
+        assert left_out.reason == "it needs two threads at least"
+        torch.set_num_threads(2)
+        (work,) = bench.comparisons(options)
+        rows = work.measure(n_rounds=1, block_seconds=0.0)
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
+    assert [row.contender for row in rows] == [
+        "fastgan: 2 of the core, 1 of torch",
+        "fastgan: 2 of the core, 2 of torch",
+        "fastgan: 1 of the core, 2 of torch",
+        "fastgan: 1 of the core, 1 of torch",
+    ]
+    assert all(row.seconds is not None for row in rows)
+    assert rows[0].error <= rows[0].bound
