@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from fastgan.ops.parzen import parzen_log_likelihood as parzen_log_likelihood
     from fastgan.parzen_stream import ParzenStream as ParzenStream
     from fastgan.recipes import Recipe as Recipe
+    from fastgan.restarts import train_with_restarts as train_with_restarts
     from fastgan.steps import make_step as make_step
     from fastgan.training import train as train
     from fastgan.two_sample import TwoSampleTest as TwoSampleTest
@@ -67,6 +68,7 @@ _PUBLIC: dict[str, str | None] = {
     "precision_recall": "fastgan.manifold_metrics",
     "recipes": None,
     "train": "fastgan.training",
+    "train_with_restarts": "fastgan.restarts",
 }
 
 __all__ = ["__version__", *sorted(_PUBLIC)]

@@ -4,6 +4,7 @@ import pytest
 import torch
 from tiny_run import TINY, assert_same_run, tiny_dataset, weights
 from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from fastgan import curves, recipes, training
 from fastgan.averaging import WeightAverage
@@ -242,13 +243,24 @@ def test_mnist_averaged_is_mnist_but_for_the_average():
     assert not MNIST.averages
 
 
-def test_a_step_allocates_nothing():
-    generator = Generator(MNIST, torch.full((784,), 0.5))
-    average = WeightAverage(generator, 0.997, 1)
-    average.update(1)
+class Operations(TorchDispatchMode):
+    """Keeps the names of the operations that run."""
+
+    def __init__(self):
+        super().__init__()
+        self.names = []
+
+    def __torch_dispatch__(self, operation, types, args=(), kwargs=None):
+        self.names.append(operation.__name__)
+        return operation(*args, **(kwargs or {}))
+
+
+def test_a_step_is_one_operation_in_place_and_between_two_there_is_none():
+    average = WeightAverage(Generator(TINY), 0.997, 10)
+    average.update(10)
     places = [tensor.data_ptr() for tensor in average.state_dict().values()]
-    with torch.profiler.profile(profile_memory=True) as profile:
-        average.update(2)
-    allocated = sum(max(event.self_cpu_memory_usage, 0) for event in profile.key_averages())
-    assert allocated < 1_000
+    with Operations() as operations:
+        for n_updates in range(11, 31):
+            average.update(n_updates)
+    assert operations.names == ["_foreach_lerp_.Scalar"] * 2
     assert [tensor.data_ptr() for tensor in average.state_dict().values()] == places
