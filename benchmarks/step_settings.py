@@ -139,11 +139,11 @@ class Setting:
 def fresh(recipe: Recipe, words: str, *, on_images: bool = True) -> Setting:
     """Return a recipe's start, on its images where they are at hand, else on noise of their size.
 
-    The time depends on the images only through the zeros that the networks make of them; a
-    generator at its start makes as many of any.
+    The words say so, as a step that skips zeros finds most of them in real images' margins.
     """
     images = _images(recipe) if on_images else None
     if images is None:
+        words = f"{words}, on noise"
         rows = N_BATCHES * recipe.batch_size
         images = philox.uniform((rows, recipe.n_features), seed=0, step=0, stream=0)
     return Setting(recipe, _batches(images, recipe), None, words)
