@@ -68,6 +68,21 @@ def test_at_every_thread_count(kind, n_threads):
     assert_same_state(step.state_dict(), states[5])
 
 
+def test_same_bits_for_every_thread_count(kind):
+    # Of the native step alone: torch's own products may part a sum among threads.
+    if kind != ("fused", "native"):
+        pytest.skip("torch's products promise no such thing")
+    states = []
+    for n_threads in (1, 2, 5):
+        step = build(kind, MNIST, torch.float32)
+        step.n_threads = n_threads
+        run(step, 1, dtype=torch.float32)  # 100 images
+        run(step, 1, first=2, dtype=torch.float32)  # 50
+        states.append(step.state_dict())
+    assert_equal_bits(states[1], states[0])
+    assert_equal_bits(states[2], states[0])
+
+
 def test_memory_that_was_not_set_is_never_read(kind, poisoned_memory):
     for name in ("wide", "alternating k=2 saturating", "no hidden layer"):
         costs, _ = specification(name)
