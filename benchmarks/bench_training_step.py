@@ -97,9 +97,13 @@ def comparison(setting: Setting, options: harness.Options) -> harness.Comparison
         torch._dynamo.reset()
         modules = plain_step.eager_step(recipe, pair, setting.turns(), rates, compile=True)
         whole = plain_step.compiled_step(recipe, pair, setting.turns(), rates)
+        by_hand_whole = plain_step.compile_whole(recipe, by_hand.train)
         contenders += [
             harness.Contender("torch.compile, whole step", whole),
             harness.Contender("torch.compile, modules and SGD fused", modules),
+            harness.Contender(
+                "torch.compile, without autograd", lambda: by_hand_whole(next(turns))
+            ),
         ]
     contenders.append(
         harness.Contender(

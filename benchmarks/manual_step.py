@@ -65,10 +65,13 @@ class ManualStep:
         self.discriminator = [_layer(layer) for layer in discriminator.layers]
         self.output = _layer(discriminator.output)
 
-    @torch.no_grad()
     def __call__(self) -> None:
         """Train on the next batch."""
-        batch = next(self.batches)
+        self.train(next(self.batches))
+
+    @torch.no_grad()
+    def train(self, batch: Tensor) -> None:
+        """Train on a batch of images, of shape (n, n_features)."""
         n = len(batch)
         values = self._generate(batch)
         logits, seen, last = self._judge(torch.cat([batch, values[-1]]))

@@ -124,10 +124,18 @@ def compiled_step(
     def step(batch: Tensor) -> None:
         gradients(batch, move)
 
+    whole = compile_whole(recipe, step) if compile else step
+    return lambda: whole(next(batches))
+
+
+def compile_whole(recipe: Recipe, step: Callable[[Tensor], None]) -> Callable[[Tensor], None]:
+    """Compile a step of a batch as one graph."""
     # torch 2.13 fails (KeyError: 'buf84') where it fuses the norms of rows with what uses them.
     options = None if recipe.max_norm is None else ROWS_APART
-    whole = _compiled(step, fullgraph=_traces_gradients(), options=options) if compile else step
-    return lambda: whole(next(batches))
+    whole: Callable[[Tensor], None] = _compiled(
+        step, fullgraph=_traces_gradients(), options=options
+    )
+    return whole
 
 
 def limit_norms(recipe: Recipe, parameters: Sequence[Tensor]) -> None:
