@@ -5,6 +5,7 @@ A kind of step is (step, impl): what ``make_step`` is asked for.
 
 import functools
 
+import pytest
 import torch
 
 from fastgan.models import Discriminator, Generator
@@ -18,6 +19,9 @@ KINDS = [
     ("fused", "native"),
     ("fused", "reference"),
 ]
+NATIVE = [kind for kind in KINDS if kind[1] == "native"]
+each_kind = pytest.mark.parametrize("kind", KINDS, ids="-".join)
+each_native = pytest.mark.parametrize("kind", NATIVE, ids="-".join)
 
 
 def recipe_of(generator, discriminator, **changes):

@@ -10,11 +10,12 @@ import pytest
 import torch
 from step_cases import (
     ALTERNATING,
-    KINDS,
     TINY,
     assert_same_state,
     batch_of,
     build,
+    each_kind,
+    each_native,
     recipe_of,
     run,
     state_of,
@@ -28,7 +29,6 @@ from fastgan.recipes import DIGITS
 from fastgan.reference.training_step import training_step
 from fastgan.steps import make_step
 
-each_kind = pytest.mark.parametrize("kind", KINDS, ids="-".join)
 BATCH, _ = batch_of(TINY, 0)
 
 
@@ -295,10 +295,8 @@ def private_bytes():
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="memory is read from /proc")
 @pytest.mark.parametrize("schedule", ["simultaneous", "alternating"])
-@each_kind
+@each_native
 def test_memory_does_not_grow_over_1000_steps(schedule, kind):
-    if kind[1] == "reference":
-        pytest.skip("the same Python, with plain PyTorch's kernels: seconds for nothing new")
     recipe = recipe_of(
         [(96, "relu"), (80, "sigmoid")], [(32, 3, 0.8)], schedule=schedule, batch_size=32
     )

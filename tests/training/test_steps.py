@@ -5,8 +5,8 @@ import dataclasses
 import pytest
 import torch
 import torch.nn.functional as F
-from step_cases import KINDS, build, images_of, state_of
 from step_cases import TINY as PLAIN
+from step_cases import build, each_kind, images_of, state_of
 from torch import nn
 
 from fastgan.costs import discriminator_cost, generator_cost
@@ -15,7 +15,6 @@ from fastgan.recipes import MNIST, Recipe
 from fastgan.reference.training_step import training_step
 from fastgan.steps import AutogradStep, apply_max_norm, make_step
 
-each_kind = pytest.mark.parametrize("kind", KINDS, ids="-".join)
 TINY = PLAIN.replace(
     generator=(*PLAIN.generator[:2], dataclasses.replace(PLAIN.generator[2], bias_from_data=True))
 )
