@@ -68,13 +68,55 @@ def maxout_backward(
     gradient: NDArray[Any],
     winner: NDArray[Any],
     delta: NDArray[Any],
-    bias_gradient: NDArray[Any],
+    bias_gradient: NDArray[Any] | None,
     n_pieces: int,
     include_probability: float,
     seed: int,
     step: int,
     stream: int,
     first: int,
+    n_threads: int,
+) -> None: ...
+def batch_costs(
+    logits: NDArray[Any],
+    saturating: bool,
+    discriminator_gradient: NDArray[Any],
+    generator_gradient: NDArray[Any],
+) -> tuple[float, float, float, float]: ...
+def linear_forward(
+    input: NDArray[Any],
+    weight: NDArray[Any],
+    bias: NDArray[Any] | None,
+    activation: str,
+    output: NDArray[Any],
+    n_threads: int,
+) -> None: ...
+def linear_input_gradient(
+    delta: NDArray[Any], weight: NDArray[Any], gradient: NDArray[Any], n_threads: int
+) -> None: ...
+def linear_update(
+    delta: NDArray[Any],
+    row_scale: NDArray[Any] | None,
+    input: NDArray[Any],
+    weight: NDArray[Any],
+    velocity: NDArray[Any],
+    bias: NDArray[Any] | None,
+    bias_velocity: NDArray[Any] | None,
+    lr: float,
+    momentum: float,
+    max_norm: float,
+    n_threads: int,
+) -> None: ...
+def activation_delta(
+    gradient: NDArray[Any],
+    row_scale: NDArray[Any] | None,
+    include_probability: float,
+    seed: int,
+    step: int,
+    stream: int,
+    activation: str,
+    values: NDArray[Any],
+    delta: NDArray[Any],
     n_threads: int,
 ) -> None: ...
 def momentum_sgd(

@@ -49,3 +49,17 @@ def cost_ratio(fake_logits: Tensor, cost: Cost) -> Tensor:
     if cost == "non_saturating":
         return -2.0 * torch.exp(-fake_logits)
     return torch.full_like(fake_logits, -2.0)
+
+
+def logit_gradients(real_logits: Tensor, fake_logits: Tensor, cost: Cost) -> tuple[Tensor, Tensor]:
+    """Return the derivative of each cost by each logit.
+
+    D's cost by the real logits and then the fake ones, of shape (2 n,), and G's cost by the fake
+    ones, of shape (n,). (D's is (sigmoid(l) - 1) / (2 n) and sigmoid(l) / (2 n); G's
+    -sigmoid(-l) / n, or -sigmoid(l) / n if saturating.)
+    """
+    n = len(fake_logits)
+    fake = torch.sigmoid(fake_logits)
+    of_discriminator = torch.cat((torch.sigmoid(-real_logits).neg_(), fake)).div_(2 * n)
+    of_generator = torch.sigmoid(-fake_logits) if cost == "non_saturating" else fake
+    return of_discriminator, of_generator.div(-n)

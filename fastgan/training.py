@@ -41,7 +41,7 @@ from fastgan.ops import philox
 from fastgan.progress import Display
 from fastgan.recipes import Recipe
 from fastgan.runs import Run, holds_run
-from fastgan.steps import AutogradStep, make_step
+from fastgan.steps import TrainingStep, make_step
 from fastgan.streams import Kind, stream
 
 logger = logging.getLogger("fastgan")
@@ -103,7 +103,7 @@ def train(
     dataset : Dataset or str, optional
         Data to train on; by default the recipe's own.
     generator, discriminator : nn.Module, optional
-        Your modules in place of the recipe's; see :class:`fastgan.steps.AutogradStep`.
+        Your modules in place of the recipe's; see :class:`fastgan.autograd_step.AutogradStep`.
     seed, n_epochs : int, optional
         Changes to the recipe.
     options : TrainingOptions, optional
@@ -306,7 +306,7 @@ def _run_folder(recipe: Recipe, options: TrainingOptions) -> Path:
 
 
 def _restore(
-    step: AutogradStep,
+    step: TrainingStep,
     average: WeightAverage | None,
     checkpoint: Checkpoint,
     run: Run,
@@ -337,7 +337,7 @@ def _restore(
         )
 
 
-def _default_n_threads(step: AutogradStep) -> int:
+def _default_n_threads(step: TrainingStep) -> int:
     modules = (step.generator, step.discriminator)
     n_weights = sum(parameter.numel() for module in modules for parameter in module.parameters())
     return 1 if n_weights < SMALL_N_WEIGHTS else torch.get_num_threads()

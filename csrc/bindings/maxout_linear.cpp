@@ -1,5 +1,9 @@
 #include "maxout_linear/maxout_linear.h"
 
+#include <pybind11/stl.h>
+
+#include <optional>
+
 #include "bindings/arrays.h"
 #include "bindings/registry.h"
 
@@ -39,19 +43,26 @@ void forward(const py::array& products_array, const py::array& bias_array, py::a
 
 template <class T>
 void backward(const py::array& gradient_array, const py::array& winner_array,
-              py::array& delta_array, py::array& bias_gradient_array, std::size_t n_pieces,
-              const DropoutMask& mask, std::uint64_t first, std::size_t n_threads) {
+              py::array& delta_array, std::optional<py::array>& bias_gradient_array,
+              std::size_t n_pieces, const DropoutMask& mask, std::uint64_t first,
+              std::size_t n_threads) {
   const MaxoutShape shape = shape_of(winner_array, n_pieces);
   const T* gradient = input<T>(gradient_array, "gradient", 2);
   const auto* winner = input<std::uint8_t>(winner_array, "winner", 2);
   T* delta = output<T>(delta_array, "delta", 2);
-  T* bias_gradient = output<T>(bias_gradient_array, "bias_gradient", 1);
-  expect_rows(gradient_array, shape, shape.n_units, "gradient");
+  T* bias_gradient = nullptr;
+  if (bias_gradient_array) {
+    bias_gradient = output<T>(*bias_gradient_array, "bias_gradient", 1);
+    expect_size(bias_gradient_array->size(), static_cast<py::ssize_t>(shape.n_columns()),
+                "bias_gradient");
+  }
+  const bool is_one_row = gradient_array.shape(0) == 1;
+  expect_rows(gradient_array, {is_one_row ? 1 : shape.n_rows, shape.n_units, n_pieces},
+              shape.n_units, "gradient");
   expect_rows(delta_array, shape, shape.n_columns(), "delta");
-  expect_size(bias_gradient_array.size(), static_cast<py::ssize_t>(shape.n_columns()),
-              "bias_gradient");
   py::gil_scoped_release release;
-  maxout_backward(shape, gradient, winner, mask, first, delta, bias_gradient, n_threads);
+  maxout_backward(shape, gradient, is_one_row ? 0 : shape.n_units, winner, mask, first, delta,
+                  bias_gradient, n_threads);
 }
 
 }  // namespace
@@ -77,7 +88,7 @@ void register_maxout_linear(py::module_& module) {
   module.def(
       "maxout_backward",
       [](const py::array& gradient, const py::array& winner, py::array delta,
-         py::array bias_gradient, std::size_t n_pieces, double include_probability,
+         std::optional<py::array> bias_gradient, std::size_t n_pieces, double include_probability,
          std::int64_t seed, std::uint32_t step, std::uint32_t stream, std::uint64_t first,
          std::size_t n_threads) {
         const DropoutMask mask =
@@ -92,7 +103,9 @@ void register_maxout_linear(py::module_& module) {
       py::arg("gradient"), py::arg("winner"), py::arg("delta"), py::arg("bias_gradient"),
       py::arg("n_pieces"), py::arg("include_probability"), py::arg("seed"), py::arg("step"),
       py::arg("stream"), py::arg("first"), py::arg("n_threads"),
-      "delta (n, n_units * n_pieces), the gradient of the products, and its sum over rows.");
+      "delta (n, n_units * n_pieces), the gradient of the products, and, unless it is None, its "
+      "sum "
+      "over rows. A gradient of one row is that of every row.");
 }
 
 }  // namespace fastgan::bindings

@@ -13,4 +13,6 @@ PYBIND11_MODULE(_core, module) {
   fastgan::bindings::register_parzen(module);
   fastgan::bindings::register_neighbors(module);
   fastgan::bindings::register_index(module);
+  fastgan::bindings::register_linear(module);
+  fastgan::bindings::register_costs(module);
 }

@@ -15,5 +15,7 @@ void register_distances(pybind11::module_& module);
 void register_parzen(pybind11::module_& module);
 void register_neighbors(pybind11::module_& module);
 void register_index(pybind11::module_& module);
+void register_linear(pybind11::module_& module);
+void register_costs(pybind11::module_& module);
 
 }  // namespace fastgan::bindings

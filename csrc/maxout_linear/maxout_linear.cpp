@@ -40,23 +40,23 @@ void maxout_forward(const MaxoutShape& shape, const T* products, const T* bias,
 }
 
 template <class T>
-void maxout_backward(const MaxoutShape& shape, const T* gradient, const std::uint8_t* winner,
-                     const DropoutMask& mask, std::uint64_t first, T* delta, T* bias_gradient,
-                     std::size_t n_threads) {
+void maxout_backward(const MaxoutShape& shape, const T* gradient, std::size_t gradient_stride,
+                     const std::uint8_t* winner, const DropoutMask& mask, std::uint64_t first,
+                     T* delta, T* bias_gradient, std::size_t n_threads) {
   const std::size_t n_columns = shape.n_columns();
   const std::size_t n_together = rows_per_block(shape.n_rows);
   const std::size_t n_blocks = (shape.n_rows + n_together - 1) / n_together;
   if (shape.n_rows * n_columns < 2 * kElementsPerThread) n_threads = 1;
-  std::vector<double> sums(n_blocks * n_columns, 0.0);
+  std::vector<double> sums(bias_gradient == nullptr ? 0 : n_blocks * n_columns, 0.0);
   const auto run = [&](auto kernel) {
     parallel_for(n_blocks, n_threads, [&](std::size_t block) {
       const std::size_t begin = block * n_together;
       const std::size_t end = std::min(begin + n_together, shape.n_rows);
       const std::size_t at = begin * shape.n_units;
       std::vector<T> scratch(shape.n_units);
-      kernel({end - begin, shape.n_units, shape.n_pieces}, gradient + at, winner + at, mask,
-             first + at, delta + at * shape.n_pieces, sums.data() + block * n_columns,
-             scratch.data());
+      kernel({end - begin, shape.n_units, shape.n_pieces}, gradient + begin * gradient_stride,
+             gradient_stride, winner + at, mask, first + at, delta + at * shape.n_pieces,
+             bias_gradient == nullptr ? nullptr : sums.data() + block * n_columns, scratch.data());
     });
   };
   if constexpr (std::is_same_v<T, float>) {
@@ -64,6 +64,7 @@ void maxout_backward(const MaxoutShape& shape, const T* gradient, const std::uin
   } else {
     run(FASTGAN_DISPATCH(maxout_backward_double));
   }
+  if (bias_gradient == nullptr) return;
   for (std::size_t block = 1; block < n_blocks; ++block) {
     const double* of_block = sums.data() + block * n_columns;
     for (std::size_t column = 0; column < n_columns; ++column) sums[column] += of_block[column];
@@ -79,11 +80,11 @@ template void maxout_forward<float>(const MaxoutShape&, const float*, const floa
 template void maxout_forward<double>(const MaxoutShape&, const double*, const double*,
                                      const DropoutMask&, std::uint64_t, double*, std::uint8_t*,
                                      std::size_t);
-template void maxout_backward<float>(const MaxoutShape&, const float*, const std::uint8_t*,
-                                     const DropoutMask&, std::uint64_t, float*, float*,
-                                     std::size_t);
-template void maxout_backward<double>(const MaxoutShape&, const double*, const std::uint8_t*,
-                                      const DropoutMask&, std::uint64_t, double*, double*,
-                                      std::size_t);
+template void maxout_backward<float>(const MaxoutShape&, const float*, std::size_t,
+                                     const std::uint8_t*, const DropoutMask&, std::uint64_t, float*,
+                                     float*, std::size_t);
+template void maxout_backward<double>(const MaxoutShape&, const double*, std::size_t,
+                                      const std::uint8_t*, const DropoutMask&, std::uint64_t,
+                                      double*, double*, std::size_t);
 
 }  // namespace fastgan

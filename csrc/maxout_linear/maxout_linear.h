@@ -25,13 +25,14 @@ void maxout_forward(const MaxoutShape& shape, const T* products, const T* bias,
                     std::size_t n_threads);
 
 // gradient and winner (n_rows, n_units) -> delta (n_rows, n_units * n_pieces), the gradient of the
-// products (zero but at the winners), and its sum over rows, bias_gradient (n_units * n_pieces).
+// products (zero but at the winners), and its sum over rows, bias_gradient (n_units * n_pieces),
+// if that is wanted (not null). gradient_stride is n_units, or 0 where all rows have one gradient.
 // The sum is taken in double over blocks of rows that depend on n_rows alone, then over blocks in
 // order: its bits do not depend on the number of threads.
 template <class T>
-void maxout_backward(const MaxoutShape& shape, const T* gradient, const std::uint8_t* winner,
-                     const DropoutMask& mask, std::uint64_t first, T* delta, T* bias_gradient,
-                     std::size_t n_threads);
+void maxout_backward(const MaxoutShape& shape, const T* gradient, std::size_t gradient_stride,
+                     const std::uint8_t* winner, const DropoutMask& mask, std::uint64_t first,
+                     T* delta, T* bias_gradient, std::size_t n_threads);
 
 FASTGAN_DECLARE_KERNEL(void, maxout_forward_float,
                        (const MaxoutShape& shape, const float* products, const float* bias,
@@ -41,14 +42,17 @@ FASTGAN_DECLARE_KERNEL(void, maxout_forward_double,
                        (const MaxoutShape& shape, const double* products, const double* bias,
                         const DropoutMask& mask, std::uint64_t first, double* values,
                         std::uint8_t* winner))
-// bias_sum (n_units * n_pieces) starts at what it holds; scratch has room for n_units numbers.
+// bias_sum (n_units * n_pieces), or null, starts at what it holds; scratch has room for n_units
+// numbers.
 FASTGAN_DECLARE_KERNEL(void, maxout_backward_float,
-                       (const MaxoutShape& shape, const float* gradient, const std::uint8_t* winner,
+                       (const MaxoutShape& shape, const float* gradient,
+                        std::size_t gradient_stride, const std::uint8_t* winner,
                         const DropoutMask& mask, std::uint64_t first, float* delta,
                         double* bias_sum, float* scratch))
 FASTGAN_DECLARE_KERNEL(void, maxout_backward_double,
                        (const MaxoutShape& shape, const double* gradient,
-                        const std::uint8_t* winner, const DropoutMask& mask, std::uint64_t first,
-                        double* delta, double* bias_sum, double* scratch))
+                        std::size_t gradient_stride, const std::uint8_t* winner,
+                        const DropoutMask& mask, std::uint64_t first, double* delta,
+                        double* bias_sum, double* scratch))
 
 }  // namespace fastgan

@@ -83,13 +83,13 @@ void forward(const MaxoutShape& shape, const T* products, const T* bias, const D
 }
 
 template <class T>
-void backward(const MaxoutShape& shape, const T* gradient, const std::uint8_t* winner,
-              const DropoutMask& mask, std::uint64_t first, T* delta, double* bias_sum,
-              T* scratch) {
+void backward(const MaxoutShape& shape, const T* gradient, std::size_t gradient_stride,
+              const std::uint8_t* winner, const DropoutMask& mask, std::uint64_t first, T* delta,
+              double* bias_sum, T* scratch) {
   const std::size_t n_units = shape.n_units;
   const std::size_t n_pieces = shape.n_pieces, n_columns = shape.n_columns();
   for (std::size_t row = 0; row < shape.n_rows; ++row) {
-    const T* __restrict of_values = gradient + row * n_units;
+    const T* __restrict of_values = gradient + row * gradient_stride;
     if (mask.threshold != kKeepAll) {
       drop(mask, first + row * n_units, n_units, of_values, scratch);
       of_values = scratch;
@@ -101,6 +101,7 @@ void backward(const MaxoutShape& shape, const T* gradient, const std::uint8_t* w
       // a winner beyond the pieces, which only a caller's own array can hold, gets no gradient
       if (won[unit] < n_pieces) of_pieces[unit * n_pieces + won[unit]] = of_values[unit];
     }
+    if (bias_sum == nullptr) continue;
     for (std::size_t column = 0; column < n_columns; ++column) {
       bias_sum[column] += static_cast<double>(of_pieces[column]);
     }
@@ -122,15 +123,17 @@ void maxout_forward_double(const MaxoutShape& shape, const double* products, con
 }
 
 void maxout_backward_float(const MaxoutShape& shape, const float* gradient,
-                           const std::uint8_t* winner, const DropoutMask& mask, std::uint64_t first,
-                           float* delta, double* bias_sum, float* scratch) {
-  backward(shape, gradient, winner, mask, first, delta, bias_sum, scratch);
+                           std::size_t gradient_stride, const std::uint8_t* winner,
+                           const DropoutMask& mask, std::uint64_t first, float* delta,
+                           double* bias_sum, float* scratch) {
+  backward(shape, gradient, gradient_stride, winner, mask, first, delta, bias_sum, scratch);
 }
 
 void maxout_backward_double(const MaxoutShape& shape, const double* gradient,
-                            const std::uint8_t* winner, const DropoutMask& mask,
-                            std::uint64_t first, double* delta, double* bias_sum, double* scratch) {
-  backward(shape, gradient, winner, mask, first, delta, bias_sum, scratch);
+                            std::size_t gradient_stride, const std::uint8_t* winner,
+                            const DropoutMask& mask, std::uint64_t first, double* delta,
+                            double* bias_sum, double* scratch) {
+  backward(shape, gradient, gradient_stride, winner, mask, first, delta, bias_sum, scratch);
 }
 
 }  // namespace fastgan::FASTGAN_LEVEL

@@ -44,6 +44,19 @@ FASTGAN_INLINE void prefetch(const void* address, std::size_t n_bytes) {
 #endif
 }
 
+// The same for what will be read later: it is brought no nearer than the second-level cache.
+FASTGAN_INLINE void prefetch_far(const void* address, std::size_t n_bytes) {
+#if defined(__GNUC__) || defined(__clang__)
+  for (std::size_t at = 0; at < n_bytes; at += 64) {
+    __builtin_prefetch(static_cast<const char*>(address) + at, 0, 2);
+  }
+#else
+  (void)address, (void)n_bytes;
+#endif
+}
+
+// load_first and store_first touch the first n numbers alone (n below the width); the lanes beyond
+// are zero.
 template <class T>
 struct Vector;
 
@@ -56,6 +69,12 @@ struct Vector<float> {
   static FASTGAN_INLINE Vector load(const float* p) { return {_mm512_loadu_ps(p)}; }
   static FASTGAN_INLINE Vector broadcast(float x) { return {_mm512_set1_ps(x)}; }
   FASTGAN_INLINE void store(float* p) const { _mm512_storeu_ps(p, v); }
+  static FASTGAN_INLINE Vector load_first(const float* p, std::size_t n) {
+    return {_mm512_maskz_loadu_ps(static_cast<__mmask16>((1u << n) - 1), p)};
+  }
+  FASTGAN_INLINE void store_first(float* p, std::size_t n) const {
+    _mm512_mask_storeu_ps(p, static_cast<__mmask16>((1u << n) - 1), v);
+  }
   friend FASTGAN_INLINE Vector operator+(Vector a, Vector b) { return {_mm512_add_ps(a.v, b.v)}; }
   friend FASTGAN_INLINE Vector operator-(Vector a, Vector b) { return {_mm512_sub_ps(a.v, b.v)}; }
   friend FASTGAN_INLINE Vector operator*(Vector a, Vector b) { return {_mm512_mul_ps(a.v, b.v)}; }
@@ -72,6 +91,10 @@ FASTGAN_INLINE Vector<float> maximum(Vector<float> a, Vector<float> b) {
 // Bit i is set where a[i] <= b[i].
 FASTGAN_INLINE std::uint32_t less_equal(Vector<float> a, Vector<float> b) {
   return _mm512_cmp_ps_mask(a.v, b.v, _CMP_LE_OQ);
+}
+// Bit i is set where a[i] is not zero (NaN is not).
+FASTGAN_INLINE std::uint32_t nonzero(Vector<float> a) {
+  return _mm512_cmp_ps_mask(a.v, _mm512_setzero_ps(), _CMP_NEQ_UQ);
 }
 FASTGAN_INLINE Vector<float> round_nearest(Vector<float> a) {
   return {_mm512_roundscale_ps(a.v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC)};
@@ -91,6 +114,12 @@ struct Vector<double> {
   }
   static FASTGAN_INLINE Vector broadcast(double x) { return {_mm512_set1_pd(x)}; }
   FASTGAN_INLINE void store(double* p) const { _mm512_storeu_pd(p, v); }
+  static FASTGAN_INLINE Vector load_first(const double* p, std::size_t n) {
+    return {_mm512_maskz_loadu_pd(static_cast<__mmask8>((1u << n) - 1), p)};
+  }
+  FASTGAN_INLINE void store_first(double* p, std::size_t n) const {
+    _mm512_mask_storeu_pd(p, static_cast<__mmask8>((1u << n) - 1), v);
+  }
   friend FASTGAN_INLINE Vector operator+(Vector a, Vector b) { return {_mm512_add_pd(a.v, b.v)}; }
   friend FASTGAN_INLINE Vector operator-(Vector a, Vector b) { return {_mm512_sub_pd(a.v, b.v)}; }
   friend FASTGAN_INLINE Vector operator*(Vector a, Vector b) { return {_mm512_mul_pd(a.v, b.v)}; }
@@ -106,6 +135,9 @@ FASTGAN_INLINE Vector<double> maximum(Vector<double> a, Vector<double> b) {
 }
 FASTGAN_INLINE std::uint32_t less_equal(Vector<double> a, Vector<double> b) {
   return _mm512_cmp_pd_mask(a.v, b.v, _CMP_LE_OQ);
+}
+FASTGAN_INLINE std::uint32_t nonzero(Vector<double> a) {
+  return _mm512_cmp_pd_mask(a.v, _mm512_setzero_pd(), _CMP_NEQ_UQ);
 }
 FASTGAN_INLINE Vector<double> round_nearest(Vector<double> a) {
   return {_mm512_roundscale_pd(a.v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC)};
@@ -127,6 +159,16 @@ struct Vector<float> {
   static FASTGAN_INLINE Vector load(const float* p) { return {_mm256_loadu_ps(p)}; }
   static FASTGAN_INLINE Vector broadcast(float x) { return {_mm256_set1_ps(x)}; }
   FASTGAN_INLINE void store(float* p) const { _mm256_storeu_ps(p, v); }
+  static FASTGAN_INLINE __m256i first(std::size_t n) {
+    return _mm256_cmpgt_epi32(_mm256_set1_epi32(static_cast<int>(n)),
+                              _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
+  }
+  static FASTGAN_INLINE Vector load_first(const float* p, std::size_t n) {
+    return {_mm256_maskload_ps(p, first(n))};
+  }
+  FASTGAN_INLINE void store_first(float* p, std::size_t n) const {
+    _mm256_maskstore_ps(p, first(n), v);
+  }
   friend FASTGAN_INLINE Vector operator+(Vector a, Vector b) { return {_mm256_add_ps(a.v, b.v)}; }
   friend FASTGAN_INLINE Vector operator-(Vector a, Vector b) { return {_mm256_sub_ps(a.v, b.v)}; }
   friend FASTGAN_INLINE Vector operator*(Vector a, Vector b) { return {_mm256_mul_ps(a.v, b.v)}; }
@@ -142,6 +184,10 @@ FASTGAN_INLINE Vector<float> maximum(Vector<float> a, Vector<float> b) {
 }
 FASTGAN_INLINE std::uint32_t less_equal(Vector<float> a, Vector<float> b) {
   return static_cast<std::uint32_t>(_mm256_movemask_ps(_mm256_cmp_ps(a.v, b.v, _CMP_LE_OQ)));
+}
+FASTGAN_INLINE std::uint32_t nonzero(Vector<float> a) {
+  return static_cast<std::uint32_t>(
+      _mm256_movemask_ps(_mm256_cmp_ps(a.v, _mm256_setzero_ps(), _CMP_NEQ_UQ)));
 }
 FASTGAN_INLINE Vector<float> round_nearest(Vector<float> a) {
   return {_mm256_round_ps(a.v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC)};
@@ -159,6 +205,16 @@ struct Vector<double> {
   static FASTGAN_INLINE Vector load(const float* p) { return {_mm256_cvtps_pd(_mm_loadu_ps(p))}; }
   static FASTGAN_INLINE Vector broadcast(double x) { return {_mm256_set1_pd(x)}; }
   FASTGAN_INLINE void store(double* p) const { _mm256_storeu_pd(p, v); }
+  static FASTGAN_INLINE __m256i first(std::size_t n) {
+    return _mm256_cmpgt_epi64(_mm256_set1_epi64x(static_cast<long long>(n)),
+                              _mm256_setr_epi64x(0, 1, 2, 3));
+  }
+  static FASTGAN_INLINE Vector load_first(const double* p, std::size_t n) {
+    return {_mm256_maskload_pd(p, first(n))};
+  }
+  FASTGAN_INLINE void store_first(double* p, std::size_t n) const {
+    _mm256_maskstore_pd(p, first(n), v);
+  }
   friend FASTGAN_INLINE Vector operator+(Vector a, Vector b) { return {_mm256_add_pd(a.v, b.v)}; }
   friend FASTGAN_INLINE Vector operator-(Vector a, Vector b) { return {_mm256_sub_pd(a.v, b.v)}; }
   friend FASTGAN_INLINE Vector operator*(Vector a, Vector b) { return {_mm256_mul_pd(a.v, b.v)}; }
@@ -174,6 +230,10 @@ FASTGAN_INLINE Vector<double> maximum(Vector<double> a, Vector<double> b) {
 }
 FASTGAN_INLINE std::uint32_t less_equal(Vector<double> a, Vector<double> b) {
   return static_cast<std::uint32_t>(_mm256_movemask_pd(_mm256_cmp_pd(a.v, b.v, _CMP_LE_OQ)));
+}
+FASTGAN_INLINE std::uint32_t nonzero(Vector<double> a) {
+  return static_cast<std::uint32_t>(
+      _mm256_movemask_pd(_mm256_cmp_pd(a.v, _mm256_setzero_pd(), _CMP_NEQ_UQ)));
 }
 FASTGAN_INLINE Vector<double> round_nearest(Vector<double> a) {
   return {_mm256_round_pd(a.v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC)};
@@ -229,6 +289,14 @@ struct Vector {
     return r;
   }
   FASTGAN_INLINE void store(T* p) const { std::memcpy(p, &v, sizeof(v)); }
+  static FASTGAN_INLINE Vector load_first(const T* p, std::size_t n) {
+    Vector r = broadcast(T{0});
+    for (std::size_t i = 0; i < n; ++i) r.v[i] = p[i];
+    return r;
+  }
+  FASTGAN_INLINE void store_first(T* p, std::size_t n) const {
+    for (std::size_t i = 0; i < n; ++i) p[i] = v[i];
+  }
   friend FASTGAN_INLINE Vector operator+(Vector a, Vector b) { return {a.v + b.v}; }
   friend FASTGAN_INLINE Vector operator-(Vector a, Vector b) { return {a.v - b.v}; }
   friend FASTGAN_INLINE Vector operator*(Vector a, Vector b) { return {a.v * b.v}; }
@@ -253,6 +321,12 @@ FASTGAN_INLINE std::uint32_t less_equal(Vector<T> a, Vector<T> b) {
   for (std::size_t i = 0; i < a.width; ++i) {
     mask |= static_cast<std::uint32_t>(a.v[i] <= b.v[i]) << i;
   }
+  return mask;
+}
+template <class T>
+FASTGAN_INLINE std::uint32_t nonzero(Vector<T> a) {
+  std::uint32_t mask = 0;
+  for (std::size_t i = 0; i < a.width; ++i) mask |= static_cast<std::uint32_t>(a.v[i] != 0) << i;
   return mask;
 }
 // Adding and subtracting 1.5 x 2^(digits - 1) rounds to an integer, for numbers well below that.
@@ -294,6 +368,33 @@ FASTGAN_INLINE T reduce_add(Vector<T> a) {
   }
   return lanes[0];
 }
+
+// The sums of four registers' lanes, side by side in out.
+template <class T>
+FASTGAN_INLINE void reduce_add_4(Vector<T> a, Vector<T> b, Vector<T> c, Vector<T> d, T* out) {
+  out[0] = reduce_add(a);
+  out[1] = reduce_add(b);
+  out[2] = reduce_add(c);
+  out[3] = reduce_add(d);
+}
+#if defined(FASTGAN_VECTOR_512)
+FASTGAN_INLINE void reduce_add_4(Vector<float> a, Vector<float> b, Vector<float> c, Vector<float> d,
+                                 float* out) {
+  const __m512 ab = _mm512_add_ps(_mm512_unpacklo_ps(a.v, b.v), _mm512_unpackhi_ps(a.v, b.v));
+  const __m512 cd = _mm512_add_ps(_mm512_unpacklo_ps(c.v, d.v), _mm512_unpackhi_ps(c.v, d.v));
+  const __m512d ab_pairs = _mm512_castps_pd(ab), cd_pairs = _mm512_castps_pd(cd);
+  const __m512 abcd = _mm512_add_ps(_mm512_castpd_ps(_mm512_unpacklo_pd(ab_pairs, cd_pairs)),
+                                    _mm512_castpd_ps(_mm512_unpackhi_pd(ab_pairs, cd_pairs)));
+  const __m256 half = _mm256_add_ps(_mm512_castps512_ps256(abcd), _mm512_extractf32x8_ps(abcd, 1));
+  _mm_storeu_ps(out, _mm_add_ps(_mm256_castps256_ps128(half), _mm256_extractf128_ps(half, 1)));
+}
+#elif defined(FASTGAN_VECTOR_256)
+FASTGAN_INLINE void reduce_add_4(Vector<float> a, Vector<float> b, Vector<float> c, Vector<float> d,
+                                 float* out) {
+  const __m256 half = _mm256_hadd_ps(_mm256_hadd_ps(a.v, b.v), _mm256_hadd_ps(c.v, d.v));
+  _mm_storeu_ps(out, _mm_add_ps(_mm256_castps256_ps128(half), _mm256_extractf128_ps(half, 1)));
+}
+#endif
 
 template <class T>
 FASTGAN_INLINE T reduce_min(Vector<T> a) {

@@ -1,0 +1,43 @@
+#include "costs/costs.h"
+
+#include "bindings/arrays.h"
+#include "bindings/registry.h"
+
+namespace fastgan::bindings {
+namespace {
+
+template <class T>
+py::tuple run(const py::array& logits_array, bool saturating, py::array& discriminator_array,
+              py::array& generator_array) {
+  const T* logits = input<T>(logits_array, "logits", 2);
+  T* of_discriminator = output<T>(discriminator_array, "discriminator_gradient", 1);
+  T* of_generator = output<T>(generator_array, "generator_gradient", 1);
+  const py::ssize_t n_rows = generator_array.size();
+  if (n_rows < 1) throw std::invalid_argument("generator_gradient: expected at least 1 row");
+  expect_size(logits_array.size(), 2 * n_rows, "logits");
+  expect_size(discriminator_array.size(), 2 * n_rows, "discriminator_gradient");
+  const BatchCosts costs = batch_costs(static_cast<std::size_t>(n_rows), logits, saturating,
+                                       of_discriminator, of_generator);
+  return py::make_tuple(costs.discriminator, costs.generator, costs.real_probability,
+                        costs.fake_probability);
+}
+
+}  // namespace
+
+void register_costs(py::module_& module) {
+  module.def(
+      "batch_costs",
+      [](const py::array& logits, bool saturating, py::array discriminator_gradient,
+         py::array generator_gradient) {
+        if (is_of<float>(logits)) {
+          return run<float>(logits, saturating, discriminator_gradient, generator_gradient);
+        }
+        return run<double>(logits, saturating, discriminator_gradient, generator_gradient);
+      },
+      py::arg("logits"), py::arg("saturating"), py::arg("discriminator_gradient"),
+      py::arg("generator_gradient"),
+      "D's cost, G's cost, D(x) and D(G(z)), means over n rows, of logits (2 n, 1); the costs' "
+      "derivatives by each logit are written into (2 n,) and (n,).");
+}
+
+}  // namespace fastgan::bindings

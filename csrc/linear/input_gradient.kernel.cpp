@@ -1,0 +1,228 @@
+#include <algorithm>
+#include <vector>
+
+#include "linear/linear.h"
+#include "linear/nonzero.h"
+#include "simd/vector.h"
+
+namespace fastgan::FASTGAN_LEVEL {
+namespace {
+
+#if defined(FASTGAN_VECTOR_512)
+constexpr std::size_t kRows = 8, kVectors = 3;  // 24 sums, 3 weights and a factor of 32 registers
+#else
+constexpr std::size_t kRows = 4, kVectors = 2;  // 8 sums, 2 weights and a factor of 16 registers
+#endif
+constexpr std::size_t kSparseVectors = 8;  // sums of one row that are held together
+
+// Units whose weights (a panel of kVectors registers' width) are packed together: the panel stays
+// in the second-level cache while all rows pass by.
+constexpr std::size_t kBlock = 1024;
+
+// gradient[r, :] += sum_u delta[r, u] panel[u, :] for n_rows rows and n_vectors registers, of which
+// the last holds n_last numbers.
+template <class T, std::size_t n_rows, std::size_t n_vectors>
+FASTGAN_NOINLINE void tile(const T* __restrict delta, std::size_t delta_stride, std::size_t n_units,
+                           const T* __restrict panel, bool add, std::size_t n_last,
+                           T* __restrict gradient, std::size_t stride) {
+  using V = Vector<T>;
+  V sum[n_rows][n_vectors];
+#pragma GCC unroll 8
+  for (std::size_t r = 0; r < n_rows; ++r) {
+#pragma GCC unroll 8
+    for (std::size_t v = 0; v < n_vectors; ++v) {
+      const T* from = gradient + r * stride + v * V::width;
+      sum[r][v] = !add                                      ? V::broadcast(T{0})
+                  : v + 1 == n_vectors && n_last < V::width ? V::load_first(from, n_last)
+                                                            : V::load(from);
+    }
+  }
+  for (std::size_t unit = 0; unit < n_units; ++unit) {
+    V w[n_vectors];
+#pragma GCC unroll 8
+    for (std::size_t v = 0; v < n_vectors; ++v) {
+      w[v] = V::load(panel + (unit * n_vectors + v) * V::width);
+    }
+#pragma GCC unroll 8
+    for (std::size_t r = 0; r < n_rows; ++r) {
+      const V d = V::broadcast(delta[r * delta_stride + unit]);
+#pragma GCC unroll 8
+      for (std::size_t v = 0; v < n_vectors; ++v) sum[r][v] = multiply_add(d, w[v], sum[r][v]);
+    }
+  }
+#pragma GCC unroll 8
+  for (std::size_t r = 0; r < n_rows; ++r) {
+#pragma GCC unroll 8
+    for (std::size_t v = 0; v < n_vectors; ++v) {
+      T* to = gradient + r * stride + v * V::width;
+      if (v + 1 == n_vectors && n_last < V::width) {
+        sum[r][v].store_first(to, n_last);
+      } else {
+        sum[r][v].store(to);
+      }
+    }
+  }
+}
+
+template <class T, std::size_t n_vectors>
+void dense_panel(const LinearShape& shape, const T* delta, const T* weight, std::size_t first,
+                 std::size_t n_last, std::vector<T>& panel, T* gradient) {
+  using V = Vector<T>;
+  panel.resize(std::min(kBlock, shape.n_units) * n_vectors * V::width);
+  for (std::size_t at = 0; at < shape.n_units; at += kBlock) {
+    const std::size_t n_units = std::min(kBlock, shape.n_units - at);
+    for (std::size_t unit = 0; unit < n_units; ++unit) {
+      const T* from = weight + (at + unit) * shape.n_features + first;
+      T* to = panel.data() + unit * n_vectors * V::width;
+      for (std::size_t v = 0; v < n_vectors; ++v) {
+        const bool partial = v + 1 == n_vectors && n_last < V::width;
+        (partial ? V::load_first(from + v * V::width, n_last) : V::load(from + v * V::width))
+            .store(to + v * V::width);
+      }
+    }
+    std::size_t row = 0;
+    const auto run = [&]<std::size_t n_rows>() {
+      for (; row + n_rows <= shape.n_rows; row += n_rows) {
+        tile<T, n_rows, n_vectors>(delta + row * shape.n_units + at, shape.n_units, n_units,
+                                   panel.data(), at > 0, n_last,
+                                   gradient + row * shape.n_features + first, shape.n_features);
+      }
+    };
+    run.template operator()<kRows>();
+    run.template operator()<kRows / 2>();
+    run.template operator()<1>();
+  }
+}
+
+template <class T>
+void dense(const LinearShape& shape, const T* delta, const T* weight, std::size_t first,
+           std::size_t last, T* gradient) {
+  using V = Vector<T>;
+  thread_local std::vector<T> panel;
+  while (first < last) {
+    const std::size_t n = std::min(last - first, kVectors * V::width);
+    const std::size_t n_vectors = (n + V::width - 1) / V::width;
+    const std::size_t n_last = n - (n_vectors - 1) * V::width;
+    if (n_vectors == kVectors) {
+      dense_panel<T, kVectors>(shape, delta, weight, first, n_last, panel, gradient);
+    } else if (n_vectors == 2) {
+      dense_panel<T, 2>(shape, delta, weight, first, n_last, panel, gradient);
+    } else {
+      dense_panel<T, 1>(shape, delta, weight, first, n_last, panel, gradient);
+    }
+    first += n;
+  }
+}
+
+template <class T, std::size_t n_vectors>
+FASTGAN_NOINLINE void gather(const Nonzero<T>* list, std::size_t n_listed,
+                             const T* __restrict weight, std::size_t stride, std::size_t n_last,
+                             T* __restrict gradient) {
+  using V = Vector<T>;
+  V sum[n_vectors];
+#pragma GCC unroll 8
+  for (std::size_t v = 0; v < n_vectors; ++v) sum[v] = V::broadcast(T{0});
+  const bool partial = n_last < V::width;
+  for (std::size_t i = 0; i < n_listed; ++i) {
+    const V d = V::broadcast(list[i].value);
+    const T* w = weight + list[i].at * stride;
+#pragma GCC unroll 8
+    for (std::size_t v = 0; v + 1 < n_vectors; ++v) {
+      sum[v] = multiply_add(d, V::load(w + v * V::width), sum[v]);
+    }
+    const T* end = w + (n_vectors - 1) * V::width;
+    sum[n_vectors - 1] =
+        multiply_add(d, partial ? V::load_first(end, n_last) : V::load(end), sum[n_vectors - 1]);
+  }
+#pragma GCC unroll 8
+  for (std::size_t v = 0; v + 1 < n_vectors; ++v) sum[v].store(gradient + v * V::width);
+  T* end = gradient + (n_vectors - 1) * V::width;
+  if (partial) {
+    sum[n_vectors - 1].store_first(end, n_last);
+  } else {
+    sum[n_vectors - 1].store(end);
+  }
+}
+
+// Row by row, the weights of the units whose delta is not zero.
+template <class T>
+void sparse(const LinearShape& shape, const T* delta, const T* weight, std::size_t first,
+            std::size_t last, T* gradient) {
+  using V = Vector<T>;
+  thread_local std::vector<Nonzero<T>> lists;
+  thread_local std::vector<std::size_t> ends;
+  lists.resize(shape.n_rows * shape.n_units);
+  ends.resize(shape.n_rows);
+  std::size_t end = 0;
+  for (std::size_t row = 0; row < shape.n_rows; ++row) {
+    end += list_nonzero(delta + row * shape.n_units, shape.n_units, lists.data() + end);
+    ends[row] = end;
+  }
+  // Blocks of features of about equal width, so that no narrow one is left.
+  const std::size_t n_vectors_in_all = (last - first + V::width - 1) / V::width;
+  const std::size_t n_blocks = (n_vectors_in_all + kSparseVectors - 1) / kSparseVectors;
+  for (std::size_t block = 0; block < n_blocks; ++block) {
+    const std::size_t from = n_vectors_in_all * block / n_blocks;
+    const std::size_t n_vectors = n_vectors_in_all * (block + 1) / n_blocks - from;
+    const std::size_t at = first + from * V::width;
+    const std::size_t n_last = std::min(V::width, last - at - (n_vectors - 1) * V::width);
+    const auto run = [&]<std::size_t n>() {
+      std::size_t begin = 0;
+      for (std::size_t row = 0; row < shape.n_rows; ++row) {
+        gather<T, n>(lists.data() + begin, ends[row] - begin, weight + at, shape.n_features, n_last,
+                     gradient + row * shape.n_features + at);
+        begin = ends[row];
+      }
+    };
+    switch (n_vectors) {
+      case 8:
+        run.template operator()<8>();
+        break;
+      case 7:
+        run.template operator()<7>();
+        break;
+      case 6:
+        run.template operator()<6>();
+        break;
+      case 5:
+        run.template operator()<5>();
+        break;
+      case 4:
+        run.template operator()<4>();
+        break;
+      case 3:
+        run.template operator()<3>();
+        break;
+      case 2:
+        run.template operator()<2>();
+        break;
+      default:
+        run.template operator()<1>();
+        break;
+    }
+  }
+}
+
+}  // namespace
+
+void linear_input_gradient_float(const LinearShape& shape, const float* delta, const float* weight,
+                                 bool is_sparse, std::size_t first, std::size_t last,
+                                 float* gradient) {
+  (is_sparse ? sparse<float> : dense<float>)(shape, delta, weight, first, last, gradient);
+}
+
+void linear_input_gradient_double(const LinearShape& shape, const double* delta,
+                                  const double* weight, bool is_sparse, std::size_t first,
+                                  std::size_t last, double* gradient) {
+  (is_sparse ? sparse<double> : dense<double>)(shape, delta, weight, first, last, gradient);
+}
+
+std::size_t count_nonzero_float(const float* values, std::size_t n) {
+  return count_nonzero(values, n);
+}
+
+std::size_t count_nonzero_double(const double* values, std::size_t n) {
+  return count_nonzero(values, n);
+}
+
+}  // namespace fastgan::FASTGAN_LEVEL

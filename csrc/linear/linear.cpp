@@ -1,0 +1,133 @@
+#include "linear/linear.h"
+
+#include <algorithm>
+#include <atomic>
+#include <type_traits>
+
+#include "common/denormals.h"
+#include "common/thread_pool.h"
+
+namespace fastgan {
+namespace {
+
+// Multiply-adds that are worth a thread's waking (5 to 10 us).
+constexpr std::size_t kProductsPerThread = 1 << 19;
+
+// Elements of a pass over memory that are worth a thread's waking.
+constexpr std::size_t kElementsPerThread = 16384;
+
+// Units that a task of forward or update takes, a multiple of every tile's height.
+constexpr std::size_t kUnitsPerTask = 40;
+
+// Below this share of numbers that are not zero, input_gradient goes by lists.
+constexpr std::size_t kDenseAdvantage = 3;
+
+std::size_t threads_worth(const LinearShape& shape, std::size_t n_threads) {
+  const std::size_t n_products = shape.n_rows * shape.n_features * shape.n_units;
+  return std::min(n_threads, n_products / kProductsPerThread + 1);
+}
+
+// Calls task(begin, end) for [0, n) in parts of about the given size, a multiple of `multiple`.
+template <class Task>
+void in_parts(std::size_t n, std::size_t size, std::size_t multiple, std::size_t n_threads,
+              const Task& task) {
+  const std::size_t part = (size + multiple - 1) / multiple * multiple;
+  const std::size_t n_parts = (n + part - 1) / part;
+  parallel_for(n_parts, n_threads, [&](std::size_t index) {
+    const FlushDenormals flush;
+    task(index * part, std::min(n, (index + 1) * part));
+  });
+}
+
+}  // namespace
+
+template <class T>
+void linear_forward(const LinearShape& shape, const T* input, const T* weight, const T* bias,
+                    Activation activation, T* output, std::size_t n_threads) {
+  const auto run = [&](auto kernel) {
+    in_parts(shape.n_units, kUnitsPerTask, kUnitsPerTask, threads_worth(shape, n_threads),
+             [&](std::size_t begin, std::size_t end) {
+               kernel(shape, input, weight, bias, activation, begin, end, output);
+             });
+  };
+  if constexpr (std::is_same_v<T, float>) {
+    run(FASTGAN_DISPATCH(linear_forward_float));
+  } else {
+    run(FASTGAN_DISPATCH(linear_forward_double));
+  }
+}
+
+template <class T>
+void linear_input_gradient(const LinearShape& shape, const T* delta, const T* weight, T* gradient,
+                           std::size_t n_threads) {
+  n_threads = threads_worth(shape, n_threads);
+  const auto run = [&](auto kernel, auto count) {
+    const std::size_t n = shape.n_rows * shape.n_units;
+    const bool sparse = count(delta, n) * kDenseAdvantage < n;
+    // Each part lists all rows (sparse), or packs its own weights (dense): few, and many.
+    const std::size_t width = 64 / sizeof(T);
+    const std::size_t size =
+        sparse ? (shape.n_features + n_threads - 1) / n_threads : std::size_t{3} * width;
+    in_parts(shape.n_features, size, width, n_threads, [&](std::size_t begin, std::size_t end) {
+      kernel(shape, delta, weight, sparse, begin, end, gradient);
+    });
+  };
+  if constexpr (std::is_same_v<T, float>) {
+    run(FASTGAN_DISPATCH(linear_input_gradient_float), FASTGAN_DISPATCH(count_nonzero_float));
+  } else {
+    run(FASTGAN_DISPATCH(linear_input_gradient_double), FASTGAN_DISPATCH(count_nonzero_double));
+  }
+}
+
+template <class T>
+void linear_update(const LinearShape& shape, const T* delta, const T* row_scale, const T* input,
+                   const MomentumSgd& move, T* weight, T* velocity, T* bias, T* bias_velocity,
+                   std::size_t n_threads) {
+  const auto run = [&](auto kernel) {
+    in_parts(shape.n_units, kUnitsPerTask, kUnitsPerTask, threads_worth(shape, n_threads),
+             [&](std::size_t begin, std::size_t end) {
+               kernel(shape, delta, row_scale, input, move, begin, end, weight, velocity, bias,
+                      bias_velocity);
+             });
+  };
+  if constexpr (std::is_same_v<T, float>) {
+    run(FASTGAN_DISPATCH(linear_update_float));
+  } else {
+    run(FASTGAN_DISPATCH(linear_update_double));
+  }
+}
+
+template <class T>
+void activation_delta(std::size_t n_rows, std::size_t n_columns, const T* gradient,
+                      const T* row_scale, const DropoutMask& mask, Activation activation,
+                      const T* values, T* delta, std::size_t n_threads) {
+  const auto run = [&](auto kernel) {
+    parallel_rows(n_rows, kElementsPerThread / std::max<std::size_t>(n_columns, 1) + 1, n_threads,
+                  [&](std::size_t begin, std::size_t end) {
+                    const FlushDenormals flush;
+                    const std::size_t at = begin * n_columns;
+                    kernel(end - begin, n_columns, gradient + at,
+                           row_scale == nullptr ? nullptr : row_scale + begin, mask, at, activation,
+                           values + at, delta + at);
+                  });
+  };
+  if constexpr (std::is_same_v<T, float>) {
+    run(FASTGAN_DISPATCH(activation_delta_float));
+  } else {
+    run(FASTGAN_DISPATCH(activation_delta_double));
+  }
+}
+
+#define FASTGAN_INSTANTIATE(T)                                                                     \
+  template void linear_forward<T>(const LinearShape&, const T*, const T*, const T*, Activation,    \
+                                  T*, std::size_t);                                                \
+  template void linear_input_gradient<T>(const LinearShape&, const T*, const T*, T*, std::size_t); \
+  template void linear_update<T>(const LinearShape&, const T*, const T*, const T*,                 \
+                                 const MomentumSgd&, T*, T*, T*, T*, std::size_t);                 \
+  template void activation_delta<T>(std::size_t, std::size_t, const T*, const T*,                  \
+                                    const DropoutMask&, Activation, const T*, T*, std::size_t);
+FASTGAN_INSTANTIATE(float)
+FASTGAN_INSTANTIATE(double)
+#undef FASTGAN_INSTANTIATE
+
+}  // namespace fastgan

@@ -1,0 +1,99 @@
+// The three products of a dense layer y = x W^T + b, each with what a training step does around it:
+// forward with the activation, the gradient of the input, and the gradient of the weight taken
+// straight into velocity and weight. A factor that is zero costs nothing: a maxout layer's gradient
+// is zero but at the winners, a ReLU layer's where the unit was silent.
+//
+// Bits: every number of input_gradient and update is one sum in ascending order of the summed index
+// (one fused multiply-add each where the level has one). Neither the way through (dense, or by
+// lists of what is not zero) nor the number of threads can change it. A number of forward is a sum
+// over lanes and over blocks of kForwardBlock features: it depends on the SIMD level, not on
+// threads.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "dropout/mask.h"
+#include "momentum_sgd/momentum_sgd.h"
+#include "simd/dispatch.h"
+
+namespace fastgan {
+
+enum class Activation { linear, relu, sigmoid };
+
+// input (n_rows, n_features), weight (n_units, n_features), output and delta (n_rows, n_units).
+struct LinearShape {
+  std::size_t n_rows;
+  std::size_t n_features;
+  std::size_t n_units;
+};
+
+// output = activation(input weight^T + bias); bias may be null.
+template <class T>
+void linear_forward(const LinearShape& shape, const T* input, const T* weight, const T* bias,
+                    Activation activation, T* output, std::size_t n_threads);
+
+// gradient (n_rows, n_features) = delta weight.
+template <class T>
+void linear_input_gradient(const LinearShape& shape, const T* delta, const T* weight, T* gradient,
+                           std::size_t n_threads);
+
+// The gradients sum_i scale[i] delta[i, unit] input[i, :] and sum_i scale[i] delta[i, unit] move
+// weight and bias (null: there is none). row_scale (n_rows) may be null: all ones.
+template <class T>
+void linear_update(const LinearShape& shape, const T* delta, const T* row_scale, const T* input,
+                   const MomentumSgd& move, T* weight, T* velocity, T* bias, T* bias_velocity,
+                   std::size_t n_threads);
+
+// delta = gradient activation'(.), written with the activation's own values, all (n_rows,
+// n_columns); the gradient is scaled by row (row_scale may be null) and masked as element i of the
+// batch.
+template <class T>
+void activation_delta(std::size_t n_rows, std::size_t n_columns, const T* gradient,
+                      const T* row_scale, const DropoutMask& mask, Activation activation,
+                      const T* values, T* delta, std::size_t n_threads);
+
+// Units [first_unit, last_unit) of every row.
+FASTGAN_DECLARE_KERNEL(void, linear_forward_float,
+                       (const LinearShape& shape, const float* input, const float* weight,
+                        const float* bias, Activation activation, std::size_t first_unit,
+                        std::size_t last_unit, float* output))
+FASTGAN_DECLARE_KERNEL(void, linear_forward_double,
+                       (const LinearShape& shape, const double* input, const double* weight,
+                        const double* bias, Activation activation, std::size_t first_unit,
+                        std::size_t last_unit, double* output))
+
+// Features [first, last) of every row.
+FASTGAN_DECLARE_KERNEL(void, linear_input_gradient_float,
+                       (const LinearShape& shape, const float* delta, const float* weight,
+                        bool sparse, std::size_t first, std::size_t last, float* gradient))
+FASTGAN_DECLARE_KERNEL(void, linear_input_gradient_double,
+                       (const LinearShape& shape, const double* delta, const double* weight,
+                        bool sparse, std::size_t first, std::size_t last, double* gradient))
+
+// Units [first_unit, last_unit): gradient, velocity, weight, norm, bias.
+FASTGAN_DECLARE_KERNEL(void, linear_update_float,
+                       (const LinearShape& shape, const float* delta, const float* row_scale,
+                        const float* input, const MomentumSgd& move, std::size_t first_unit,
+                        std::size_t last_unit, float* weight, float* velocity, float* bias,
+                        float* bias_velocity))
+FASTGAN_DECLARE_KERNEL(void, linear_update_double,
+                       (const LinearShape& shape, const double* delta, const double* row_scale,
+                        const double* input, const MomentumSgd& move, std::size_t first_unit,
+                        std::size_t last_unit, double* weight, double* velocity, double* bias,
+                        double* bias_velocity))
+
+FASTGAN_DECLARE_KERNEL(void, activation_delta_float,
+                       (std::size_t n_rows, std::size_t n_columns, const float* gradient,
+                        const float* row_scale, const DropoutMask& mask, std::uint64_t first,
+                        Activation activation, const float* values, float* delta))
+FASTGAN_DECLARE_KERNEL(void, activation_delta_double,
+                       (std::size_t n_rows, std::size_t n_columns, const double* gradient,
+                        const double* row_scale, const DropoutMask& mask, std::uint64_t first,
+                        Activation activation, const double* values, double* delta))
+
+// How many numbers of n are not zero.
+FASTGAN_DECLARE_KERNEL(std::size_t, count_nonzero_float, (const float* values, std::size_t n))
+FASTGAN_DECLARE_KERNEL(std::size_t, count_nonzero_double, (const double* values, std::size_t n))
+
+}  // namespace fastgan

@@ -1,0 +1,44 @@
+// Lists of what is not zero in a layer's gradient. For kernel files.
+#pragma once
+
+#include <bit>
+#include <cstddef>
+#include <cstdint>
+
+#include "simd/vector.h"
+
+namespace fastgan::FASTGAN_LEVEL {
+
+template <class T>
+struct Nonzero {
+  std::uint32_t at;
+  T value;
+};
+
+// Appends the numbers of a row that are not zero, in order, and returns how many there are.
+template <class T>
+FASTGAN_INLINE std::size_t list_nonzero(const T* row, std::size_t n, Nonzero<T>* list) {
+  using V = Vector<T>;
+  std::size_t found = 0;
+  for (std::size_t at = 0; at < n; at += V::width) {
+    const V values = n - at < V::width ? V::load_first(row + at, n - at) : V::load(row + at);
+    for (std::uint32_t mask = nonzero(values); mask != 0; mask &= mask - 1) {
+      const std::size_t i = at + static_cast<std::size_t>(std::countr_zero(mask));
+      list[found++] = {static_cast<std::uint32_t>(i), row[i]};
+    }
+  }
+  return found;
+}
+
+template <class T>
+FASTGAN_INLINE std::size_t count_nonzero(const T* values, std::size_t n) {
+  using V = Vector<T>;
+  std::size_t found = 0, at = 0;
+  for (; at + V::width <= n; at += V::width) {
+    found += static_cast<std::size_t>(std::popcount(nonzero(V::load(values + at))));
+  }
+  for (; at < n; ++at) found += values[at] != 0;
+  return found;
+}
+
+}  // namespace fastgan::FASTGAN_LEVEL

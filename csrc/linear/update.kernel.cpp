@@ -1,0 +1,307 @@
+#include <algorithm>
+#include <cmath>
+#include <vector>
+
+#include "linear/linear.h"
+#include "linear/nonzero.h"
+#include "momentum_sgd/max_norm.h"
+#include "simd/vector.h"
+
+namespace fastgan::FASTGAN_LEVEL {
+namespace {
+
+#if defined(FASTGAN_VECTOR_512)
+constexpr std::size_t kUnits = 8, kVectors = 3;  // 24 sums, 3 inputs and a factor of 32 registers
+#else
+constexpr std::size_t kUnits = 4, kVectors = 2;  // 8 sums, 2 inputs and a factor of 16 registers
+#endif
+constexpr std::size_t kSparseVectors = 8;  // sums of one unit that are held together
+
+// A product with zeros left out runs at about a third of the speed of a dense one.
+constexpr std::size_t kDenseAdvantage = 3;
+
+// v <- momentum v - lr g, w <- w + v for a register of numbers, or its first n.
+template <class T>
+struct Mover {
+  using V = Vector<T>;
+  V lr, momentum;
+
+  FASTGAN_INLINE void move(V gradient, T* weight, T* velocity) const {
+    const V v = momentum * V::load(velocity) - lr * gradient;
+    v.store(velocity);
+    (V::load(weight) + v).store(weight);
+  }
+  FASTGAN_INLINE void move_first(V gradient, T* weight, T* velocity, std::size_t n) const {
+    const V v = momentum * V::load_first(velocity, n) - lr * gradient;
+    v.store_first(velocity, n);
+    (V::load_first(weight, n) + v).store_first(weight, n);
+  }
+};
+
+// One unit of n_vectors registers, the last of n_last numbers.
+template <std::size_t n_vectors, class T>
+FASTGAN_INLINE void move_all(const Mover<T>& mover, const Vector<T>* sum, std::size_t n_last,
+                             T* weight, T* velocity) {
+  using V = Vector<T>;
+#pragma GCC unroll 8
+  for (std::size_t v = 0; v + 1 < n_vectors; ++v) {
+    mover.move(sum[v], weight + v * V::width, velocity + v * V::width);
+  }
+  const std::size_t end = (n_vectors - 1) * V::width;
+  if (n_last < V::width) {
+    mover.move_first(sum[n_vectors - 1], weight + end, velocity + end, n_last);
+  } else {
+    mover.move(sum[n_vectors - 1], weight + end, velocity + end);
+  }
+}
+
+// packed (n_rows, n_units): the units' deltas, scaled. next_weight and next_velocity are where the
+// tile that follows begins: its memory is asked for a little at a time, while this one is summed.
+template <class T, std::size_t n_units, std::size_t n_vectors>
+FASTGAN_NOINLINE void tile(std::size_t n_rows, const T* __restrict packed,
+                           const T* __restrict input, std::size_t stride, std::size_t n_last,
+                           const Mover<T>& mover, T* __restrict weight, T* __restrict velocity,
+                           const T* next_weight, const T* next_velocity) {
+  using V = Vector<T>;
+  V sum[n_units][n_vectors];
+#pragma GCC unroll 8
+  for (std::size_t u = 0; u < n_units; ++u) {
+#pragma GCC unroll 8
+    for (std::size_t v = 0; v < n_vectors; ++v) sum[u][v] = V::broadcast(T{0});
+  }
+  const bool partial = n_last < V::width;
+  std::size_t row = 0;
+  for (std::size_t part = 0; part < n_units; ++part) {
+    prefetch_far(next_weight + part * stride, n_vectors * sizeof(V));
+    prefetch_far(next_velocity + part * stride, n_vectors * sizeof(V));
+    for (const std::size_t end_of_part = n_rows * (part + 1) / n_units; row < end_of_part; ++row) {
+      V x[n_vectors];
+      const T* from = input + row * stride;
+#pragma GCC unroll 8
+      for (std::size_t v = 0; v + 1 < n_vectors; ++v) x[v] = V::load(from + v * V::width);
+      const T* end = from + (n_vectors - 1) * V::width;
+      x[n_vectors - 1] = partial ? V::load_first(end, n_last) : V::load(end);
+#pragma GCC unroll 8
+      for (std::size_t u = 0; u < n_units; ++u) {
+        const V d = V::broadcast(packed[row * n_units + u]);
+#pragma GCC unroll 8
+        for (std::size_t v = 0; v < n_vectors; ++v) sum[u][v] = multiply_add(d, x[v], sum[u][v]);
+      }
+    }
+  }
+#pragma GCC unroll 8
+  for (std::size_t u = 0; u < n_units; ++u) {
+    move_all<n_vectors>(mover, sum[u], n_last, weight + u * stride, velocity + u * stride);
+  }
+}
+
+template <class T, std::size_t n_units>
+void dense_units(const LinearShape& shape, const T* delta, const T* row_scale, const T* input,
+                 const Mover<T>& mover, std::size_t unit, std::vector<T>& packed, T* weight,
+                 T* velocity) {
+  using V = Vector<T>;
+  packed.resize(shape.n_rows * n_units);
+  for (std::size_t row = 0; row < shape.n_rows; ++row) {
+    const T scale = row_scale == nullptr ? T{1} : row_scale[row];
+    for (std::size_t u = 0; u < n_units; ++u) {
+      packed[row * n_units + u] = scale * delta[row * shape.n_units + unit + u];
+    }
+  }
+  for (std::size_t at = 0; at < shape.n_features; at += kVectors * V::width) {
+    const std::size_t n = std::min(shape.n_features - at, kVectors * V::width);
+    const std::size_t n_vectors = (n + V::width - 1) / V::width;
+    const std::size_t n_last = n - (n_vectors - 1) * V::width;
+    const std::size_t here = unit * shape.n_features + at;
+    const bool is_last = at + n == shape.n_features;
+    const std::size_t next = is_last ? (unit + n_units) * shape.n_features : here + n;
+    const auto run = [&]<std::size_t count>() {
+      tile<T, n_units, count>(shape.n_rows, packed.data(), input + at, shape.n_features, n_last,
+                              mover, weight + here, velocity + here, weight + next,
+                              velocity + next);
+    };
+    if (n_vectors == kVectors) {
+      run.template operator()<kVectors>();
+    } else if (n_vectors == 2) {
+      run.template operator()<2>();
+    } else {
+      run.template operator()<1>();
+    }
+  }
+}
+
+template <class T>
+void dense(const LinearShape& shape, const T* delta, const T* row_scale, const T* input,
+           const Mover<T>& mover, std::size_t first_unit, std::size_t last_unit, T* weight,
+           T* velocity) {
+  thread_local std::vector<T> packed;
+  std::size_t unit = first_unit;
+  for (; unit + kUnits <= last_unit; unit += kUnits) {
+    dense_units<T, kUnits>(shape, delta, row_scale, input, mover, unit, packed, weight, velocity);
+  }
+  for (; unit < last_unit; ++unit) {
+    dense_units<T, 1>(shape, delta, row_scale, input, mover, unit, packed, weight, velocity);
+  }
+}
+
+template <class T, std::size_t n_vectors>
+FASTGAN_NOINLINE void scatter(const Nonzero<T>* list, std::size_t n_listed,
+                              const T* __restrict input, std::size_t stride, std::size_t n_last,
+                              const Mover<T>& mover, T* __restrict weight, T* __restrict velocity) {
+  using V = Vector<T>;
+  V sum[n_vectors];
+#pragma GCC unroll 8
+  for (std::size_t v = 0; v < n_vectors; ++v) sum[v] = V::broadcast(T{0});
+  const bool partial = n_last < V::width;
+  for (std::size_t i = 0; i < n_listed; ++i) {
+    const V d = V::broadcast(list[i].value);
+    const T* x = input + list[i].at * stride;
+#pragma GCC unroll 8
+    for (std::size_t v = 0; v + 1 < n_vectors; ++v) {
+      sum[v] = multiply_add(d, V::load(x + v * V::width), sum[v]);
+    }
+    const T* end = x + (n_vectors - 1) * V::width;
+    sum[n_vectors - 1] =
+        multiply_add(d, partial ? V::load_first(end, n_last) : V::load(end), sum[n_vectors - 1]);
+  }
+  move_all<n_vectors>(mover, sum, n_last, weight, velocity);
+}
+
+// Lists of the rows in which each of some units has a gradient, scaled.
+template <class T>
+struct UnitLists {
+  std::vector<Nonzero<T>> entries;  // n_rows places a unit
+  std::vector<std::size_t> counts;
+
+  void make(const LinearShape& shape, const T* delta, const T* row_scale, std::size_t first_unit,
+            std::size_t n_units) {
+    using V = Vector<T>;
+    entries.resize(n_units * shape.n_rows);
+    counts.assign(n_units, 0);
+    for (std::size_t row = 0; row < shape.n_rows; ++row) {
+      const T scale = row_scale == nullptr ? T{1} : row_scale[row];
+      const T* from = delta + row * shape.n_units + first_unit;
+      for (std::size_t at = 0; at < n_units; at += V::width) {
+        const V values =
+            n_units - at < V::width ? V::load_first(from + at, n_units - at) : V::load(from + at);
+        for (std::uint32_t mask = nonzero(values); mask != 0; mask &= mask - 1) {
+          const std::size_t u = at + static_cast<std::size_t>(std::countr_zero(mask));
+          entries[u * shape.n_rows + counts[u]++] = {static_cast<std::uint32_t>(row),
+                                                     scale * from[u]};
+        }
+      }
+    }
+  }
+};
+
+template <class T>
+void sparse(const LinearShape& shape, const UnitLists<T>& lists, const T* input,
+            const Mover<T>& mover, std::size_t first_unit, std::size_t last_unit, T* weight,
+            T* velocity) {
+  using V = Vector<T>;
+  const std::size_t n_vectors_in_all = (shape.n_features + V::width - 1) / V::width;
+  const std::size_t n_blocks = (n_vectors_in_all + kSparseVectors - 1) / kSparseVectors;
+  // Unit by unit, so that weight and velocity stream from memory; the inputs are in the cache.
+  for (std::size_t unit = first_unit; unit < last_unit; ++unit) {
+    const std::size_t u = unit - first_unit;
+    const Nonzero<T>* list = lists.entries.data() + u * shape.n_rows;
+    for (std::size_t block = 0; block < n_blocks; ++block) {
+      const std::size_t from = n_vectors_in_all * block / n_blocks;
+      const std::size_t n_vectors = n_vectors_in_all * (block + 1) / n_blocks - from;
+      const std::size_t at = from * V::width;
+      const std::size_t n_last =
+          std::min(V::width, shape.n_features - at - (n_vectors - 1) * V::width);
+      T* w = weight + unit * shape.n_features + at;
+      T* v = velocity + unit * shape.n_features + at;
+      prefetch_far(w + shape.n_features, n_vectors * sizeof(V));
+      prefetch_far(v + shape.n_features, n_vectors * sizeof(V));
+      const auto run = [&]<std::size_t n>() {
+        scatter<T, n>(list, lists.counts[u], input + at, shape.n_features, n_last, mover, w, v);
+      };
+      switch (n_vectors) {
+        case 8:
+          run.template operator()<8>();
+          break;
+        case 7:
+          run.template operator()<7>();
+          break;
+        case 6:
+          run.template operator()<6>();
+          break;
+        case 5:
+          run.template operator()<5>();
+          break;
+        case 4:
+          run.template operator()<4>();
+          break;
+        case 3:
+          run.template operator()<3>();
+          break;
+        case 2:
+          run.template operator()<2>();
+          break;
+        default:
+          run.template operator()<1>();
+          break;
+      }
+    }
+  }
+}
+
+template <class T>
+void update(const LinearShape& shape, const T* delta, const T* row_scale, const T* input,
+            const MomentumSgd& move, std::size_t first_unit, std::size_t last_unit, T* weight,
+            T* velocity, T* bias, T* bias_velocity) {
+  const std::size_t n_units = last_unit - first_unit;
+  const T lr = static_cast<T>(move.lr), momentum = static_cast<T>(move.momentum);
+  const Mover<T> mover{Vector<T>::broadcast(lr), Vector<T>::broadcast(momentum)};
+  std::size_t n_nonzero = 0;
+  for (std::size_t row = 0; row < shape.n_rows; ++row) {
+    n_nonzero += count_nonzero(delta + row * shape.n_units + first_unit, n_units);
+  }
+  if (n_nonzero * kDenseAdvantage < shape.n_rows * n_units) {
+    thread_local UnitLists<T> lists;
+    lists.make(shape, delta, row_scale, first_unit, n_units);
+    sparse(shape, lists, input, mover, first_unit, last_unit, weight, velocity);
+  } else {
+    dense(shape, delta, row_scale, input, mover, first_unit, last_unit, weight, velocity);
+  }
+  if (!std::isinf(move.max_norm)) {
+    for (std::size_t unit = first_unit; unit < last_unit; ++unit) {
+      limit_norm(move.max_norm, shape.n_features, weight + unit * shape.n_features);
+    }
+  }
+  if (bias == nullptr) return;
+  thread_local std::vector<double> sums;
+  sums.assign(n_units, 0.0);
+  for (std::size_t row = 0; row < shape.n_rows; ++row) {
+    const double scale = row_scale == nullptr ? 1.0 : static_cast<double>(row_scale[row]);
+    const T* from = delta + row * shape.n_units + first_unit;
+    double* __restrict to = sums.data();
+    for (std::size_t u = 0; u < n_units; ++u) to[u] += scale * static_cast<double>(from[u]);
+  }
+  for (std::size_t u = 0; u < n_units; ++u) {
+    T& v = bias_velocity[first_unit + u];
+    v = momentum * v - lr * static_cast<T>(sums[u]);
+    bias[first_unit + u] += v;
+  }
+}
+
+}  // namespace
+
+void linear_update_float(const LinearShape& shape, const float* delta, const float* row_scale,
+                         const float* input, const MomentumSgd& move, std::size_t first_unit,
+                         std::size_t last_unit, float* weight, float* velocity, float* bias,
+                         float* bias_velocity) {
+  update(shape, delta, row_scale, input, move, first_unit, last_unit, weight, velocity, bias,
+         bias_velocity);
+}
+
+void linear_update_double(const LinearShape& shape, const double* delta, const double* row_scale,
+                          const double* input, const MomentumSgd& move, std::size_t first_unit,
+                          std::size_t last_unit, double* weight, double* velocity, double* bias,
+                          double* bias_velocity) {
+  update(shape, delta, row_scale, input, move, first_unit, last_unit, weight, velocity, bias,
+         bias_velocity);
+}
+
+}  // namespace fastgan::FASTGAN_LEVEL

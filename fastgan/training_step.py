@@ -1,0 +1,185 @@
+"""What every training step shares: the two networks, their velocities, the clock, the state.
+
+Source: Algorithm 1 and section 3 of the paper, and the released recipes.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+import torch
+from torch import Tensor, nn
+
+from fastgan.checks import check_batch
+from fastgan.costs import Costs
+from fastgan.models import Discriminator
+from fastgan.recipes import Recipe
+
+
+@torch.no_grad()
+def apply_max_norm(module: nn.Module, max_norm: float) -> None:
+    """Bring every row of every matrix of a module inside the limit: w min(|w|, c) / (1e-7 + |w|).
+
+    Rows are the incoming weight vectors of the units (maxout: of the pieces).
+    """
+    for parameter in module.parameters():
+        if parameter.ndim == 2:
+            norm = torch.linalg.vector_norm(parameter, dim=1, keepdim=True)
+            parameter.mul_(norm.clamp(max=max_norm) / (1e-7 + norm))
+
+
+class TrainingStep(ABC):
+    """A step that trains a generator and a discriminator on a batch; the base of both kinds.
+
+    ``simultaneous``: one forward pass with the old parameters; the FAKE pass (z, masks) is shared
+    by D's fake term and G's cost, and then both nets move. ``alternating``: every batch moves D;
+    every k-th one then moves G with fresh z, against the D just moved (Algorithm 1).
+
+    Attributes
+    ----------
+    generator, discriminator : nn.Module
+    recipe : Recipe
+    seed : int
+        Philox key of noise and masks.
+    impl : str
+    device : torch.device
+        Where both modules are.
+    dtype : torch.dtype
+        Of the modules' parameters.
+    update : int
+        Batches seen so far: the t of the learning rate, and the Philox step.
+    epoch : int
+        From 1; sets the momentum. The training loop moves it on.
+    uses_torch_generator : bool
+        Whether randomness of torch's own is part of the state.
+    """
+
+    uses_torch_generator = False
+
+    def __init__(
+        self,
+        generator: nn.Module,
+        discriminator: nn.Module,
+        recipe: Recipe,
+        seed: int | None,
+        impl: str,
+    ) -> None:
+        self.generator = generator
+        self.discriminator = discriminator
+        self.recipe = recipe
+        self.seed = recipe.seed if seed is None else seed
+        self.impl = impl
+        self.update = 0
+        self.epoch = 1
+        self._generator_parameters = _trainable(generator, "generator")
+        self._discriminator_parameters = _trainable(discriminator, "discriminator")
+        parameters = [
+            *self._generator_parameters.values(),
+            *self._discriminator_parameters.values(),
+        ]
+        devices = {parameter.device for parameter in parameters}
+        if len(devices) > 1:
+            names = ", ".join(sorted(str(device) for device in devices))
+            raise ValueError(f"generator, discriminator: expected one device for both, got {names}")
+        (self.device,) = devices
+        self.dtype = parameters[0].dtype
+        if recipe.max_norm is not None and recipe.max_norm_before_training:
+            apply_max_norm(generator, recipe.max_norm)
+            apply_max_norm(discriminator, recipe.max_norm)
+        self._generator_velocity = _zeros_like(self._generator_parameters)
+        self._discriminator_velocity = _zeros_like(self._discriminator_parameters)
+
+    def __call__(self, batch: Tensor) -> Costs:
+        """Train on one batch of images, of shape (n, n_features), and advance the clock by one.
+
+        In the alternating schedule the generator's cost is that of the pass that moved it, and on
+        batches that do not move it that of D's fake pass.
+
+        Raises ValueError or TypeError unless the batch is of that shape (n at least 1) and, with a
+        :class:`Discriminator` of the library, of the networks' dtype and on their device.
+        """
+        if isinstance(self.discriminator, Discriminator):
+            check_batch(batch, self.recipe.n_features, self.dtype, self.device)
+        elif batch.ndim == 0 or batch.shape[0] == 0:
+            raise ValueError(f"batch: expected at least one image, got shape {tuple(batch.shape)}")
+        if self.recipe.schedule == "simultaneous":
+            costs = self._simultaneous(batch)
+        else:
+            costs = self._alternating(batch)
+        self.update += 1
+        return costs
+
+    @abstractmethod
+    def _simultaneous(self, batch: Tensor) -> Costs: ...
+
+    @abstractmethod
+    def _alternating(self, batch: Tensor) -> Costs: ...
+
+    def _generator_moves(self) -> bool:
+        """Say whether this batch of the alternating schedule moves the generator."""
+        return (self.update + 1) % self.recipe.k == 0
+
+    def _rates(self) -> tuple[float, float]:
+        """Return this update's learning rate and momentum."""
+        return self.recipe.learning_rate_at(self.update), self.recipe.momentum_at(self.epoch)
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """Return all that the next step depends on: tensors that share memory with the step.
+
+        Keys: ``generator.*``, ``discriminator.*`` (the modules' own), ``velocity.generator.*``,
+        ``velocity.discriminator.*``, ``update``, ``epoch`` (int64, 0-d), and where a module's
+        randomness is torch's ``torch_generator.cpu`` and ``torch_generator.cuda`` (uint8).
+        """
+        state = {f"generator.{key}": value for key, value in self.generator.state_dict().items()}
+        for key, value in self.discriminator.state_dict().items():
+            state[f"discriminator.{key}"] = value
+        for key, value in self._generator_velocity.items():
+            state[f"velocity.generator.{key}"] = value
+        for key, value in self._discriminator_velocity.items():
+            state[f"velocity.discriminator.{key}"] = value
+        state["update"] = torch.tensor(self.update, dtype=torch.int64)
+        state["epoch"] = torch.tensor(self.epoch, dtype=torch.int64)
+        if self.uses_torch_generator:
+            state["torch_generator.cpu"] = torch.get_rng_state()
+            if self.device.type == "cuda":
+                state["torch_generator.cuda"] = torch.cuda.get_rng_state(self.device)
+        return state
+
+    def load_state_dict(self, state: dict[str, Tensor]) -> None:
+        """Put a state in place; nothing is changed if a tensor is missing, unknown or misshapen.
+
+        Raises ValueError with the tensor's name, what was expected and what came.
+        """
+        own = self.state_dict()
+        for name in sorted(own.keys() - state.keys()):
+            raise ValueError(f"state: the tensor {name!r} is missing")
+        for name in sorted(state.keys() - own.keys()):
+            raise ValueError(f"state: unknown tensor {name!r}")
+        for name, value in own.items():
+            given = state[name]
+            if given.shape != value.shape or given.dtype != value.dtype:
+                raise ValueError(
+                    f"state: {name!r}: expected {value.dtype} of shape {tuple(value.shape)}, "
+                    f"got {given.dtype} of shape {tuple(given.shape)}"
+                )
+        with torch.no_grad():
+            for name, value in own.items():
+                if not name.startswith(("torch_generator.", "update", "epoch")):
+                    value.copy_(state[name])
+        self.update = int(state["update"])
+        self.epoch = int(state["epoch"])
+        if self.uses_torch_generator:
+            torch.set_rng_state(state["torch_generator.cpu"])
+            if self.device.type == "cuda":
+                torch.cuda.set_rng_state(state["torch_generator.cuda"], self.device)
+
+
+def _trainable(module: nn.Module, role: str) -> dict[str, nn.Parameter]:
+    parameters = {name: p for name, p in module.named_parameters() if p.requires_grad}
+    if not parameters:
+        raise ValueError(f"{role}: expected a module with parameters to train, got none")
+    return parameters
+
+
+def _zeros_like(parameters: dict[str, nn.Parameter]) -> dict[str, Tensor]:
+    return {name: torch.zeros_like(parameter) for name, parameter in parameters.items()}
