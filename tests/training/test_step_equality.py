@@ -13,6 +13,7 @@ from step_cases import (
     build,
     each_kind,
     each_native,
+    recipe_of,
     run,
     specification,
     state_of,
@@ -119,6 +120,32 @@ def test_a_state_of_one_step_is_a_state_of_every_other(kind):
         theirs.load_state_dict(state_of(ours))
         assert_equal_bits(theirs.state_dict(), ours.state_dict())
         assert_same_costs(run(theirs, 13, first=7), costs[7:20])
+
+
+@each_native
+@pytest.mark.parametrize("bias", [-9.0, -1.5, 0.0, 9.0])
+def test_whatever_share_of_the_hidden_units_is_open(bias, kind):
+    # What is zero may be left out of a product: none of them, a few, half, or all.
+    recipe = recipe_of(
+        [(301, "relu"), (131, "relu"), (197, "sigmoid")],
+        [(67, 5, 0.8), (43, 3, 0.5)],
+        n_latent=10,
+        batch_size=53,
+    )
+    for schedule in ("simultaneous", "alternating"):
+        step = build(kind, recipe.replace(schedule=schedule))
+        with torch.no_grad():
+            step.generator.layers[0].bias.fill_(bias)
+        z = torch.rand(200, 10, generator=torch.Generator().manual_seed(0)).double() * 3.4 - 1.7
+        is_open = (step.generator.layers[0](z) > 0).double().mean()
+        assert {-9.0: is_open == 0, -1.5: 0.02 < is_open < 0.2, 9.0: is_open == 1}.get(bias, True)
+        state = state_of(step)
+        for update in range(3):
+            batch, step.epoch = batch_of(recipe, update)
+            state["epoch"] = torch.tensor(step.epoch)
+            state, _ = training_step(step.recipe, state, batch)
+            step(batch)
+        assert_same_state(step.state_dict(), state)
 
 
 @each_kind
