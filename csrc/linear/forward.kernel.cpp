@@ -55,21 +55,22 @@ FASTGAN_NOINLINE void tile(const T* __restrict input, const T* __restrict weight
       for (std::size_t c = 0; c < n_columns; ++c) sum[r][c] = multiply_add(x, w[c], sum[r][c]);
     }
   }
-  T total[n_rows][(n_columns + 3) / 4 * 4];
+  // Four at a time: one register alone would go through memory.
+  constexpr std::size_t n = n_rows * n_columns;
+  T total[(n + 3) / 4 * 4];
+  const auto at_most = [&](std::size_t i) {
+    return i < n ? sum[i / n_columns][i % n_columns] : V::broadcast(T{0});
+  };
 #pragma GCC unroll 8
-  for (std::size_t r = 0; r < n_rows; ++r) {
-    std::size_t c = 0;
-#pragma GCC unroll 8
-    for (; c + 4 <= n_columns; c += 4) {
-      reduce_add_4(sum[r][c], sum[r][c + 1], sum[r][c + 2], sum[r][c + 3], &total[r][c]);
-    }
-#pragma GCC unroll 8
-    for (; c < n_columns; ++c) total[r][c] = reduce_add(sum[r][c]);
+  for (std::size_t i = 0; i < n; i += 4) {
+    reduce_add_4(at_most(i), at_most(i + 1), at_most(i + 2), at_most(i + 3), total + i);
   }
+#pragma GCC unroll 8
   for (std::size_t r = 0; r < n_rows; ++r) {
+#pragma GCC unroll 8
     for (std::size_t c = 0; c < n_columns; ++c) {
       T& out = output[r * output_stride + c];
-      out = add ? out + total[r][c] : total[r][c];
+      out = add ? out + total[r * n_columns + c] : total[r * n_columns + c];
     }
   }
 }

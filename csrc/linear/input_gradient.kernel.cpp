@@ -15,9 +15,10 @@ constexpr std::size_t kRows = 4, kVectors = 2;  // 8 sums, 2 weights and a facto
 #endif
 constexpr std::size_t kSparseVectors = 8;  // sums of one row that are held together
 
-// Units whose weights (a panel of kVectors registers' width) are packed together: the panel stays
-// in the second-level cache while all rows pass by.
-constexpr std::size_t kBlock = 1024;
+// Units that are summed one after the other; the sums of such blocks are then added in order, so
+// that thousands of units leave no larger rounding error than some hundred. The weights of a block
+// (a panel of kVectors registers' width) are packed together, near at hand while all rows pass by.
+constexpr std::size_t kBlock = 256;
 
 // gradient[r, :] += sum_u delta[r, u] panel[u, :] for n_rows rows and n_vectors registers, of which
 // the last holds n_last numbers.
@@ -30,12 +31,7 @@ FASTGAN_NOINLINE void tile(const T* __restrict delta, std::size_t delta_stride, 
 #pragma GCC unroll 8
   for (std::size_t r = 0; r < n_rows; ++r) {
 #pragma GCC unroll 8
-    for (std::size_t v = 0; v < n_vectors; ++v) {
-      const T* from = gradient + r * stride + v * V::width;
-      sum[r][v] = !add                                      ? V::broadcast(T{0})
-                  : v + 1 == n_vectors && n_last < V::width ? V::load_first(from, n_last)
-                                                            : V::load(from);
-    }
+    for (std::size_t v = 0; v < n_vectors; ++v) sum[r][v] = V::broadcast(T{0});
   }
   for (std::size_t unit = 0; unit < n_units; ++unit) {
     V w[n_vectors];
@@ -56,9 +52,9 @@ FASTGAN_NOINLINE void tile(const T* __restrict delta, std::size_t delta_stride, 
     for (std::size_t v = 0; v < n_vectors; ++v) {
       T* to = gradient + r * stride + v * V::width;
       if (v + 1 == n_vectors && n_last < V::width) {
-        sum[r][v].store_first(to, n_last);
+        (add ? V::load_first(to, n_last) + sum[r][v] : sum[r][v]).store_first(to, n_last);
       } else {
-        sum[r][v].store(to);
+        (add ? V::load(to) + sum[r][v] : sum[r][v]).store(to);
       }
     }
   }
@@ -68,7 +64,7 @@ template <class T, std::size_t n_vectors>
 void dense_panel(const LinearShape& shape, const T* delta, const T* weight, std::size_t first,
                  std::size_t n_last, std::vector<T>& panel, T* gradient) {
   using V = Vector<T>;
-  panel.resize(std::min(kBlock, shape.n_units) * n_vectors * V::width);
+  grow(panel, std::min(kBlock, shape.n_units) * n_vectors * V::width);
   for (std::size_t at = 0; at < shape.n_units; at += kBlock) {
     const std::size_t n_units = std::min(kBlock, shape.n_units - at);
     for (std::size_t unit = 0; unit < n_units; ++unit) {
@@ -83,6 +79,13 @@ void dense_panel(const LinearShape& shape, const T* delta, const T* weight, std:
     std::size_t row = 0;
     const auto run = [&]<std::size_t n_rows>() {
       for (; row + n_rows <= shape.n_rows; row += n_rows) {
+        // The panel that follows is asked for in equal parts, while this one is worked on.
+        const T* next = weight + at * shape.n_features + first + n_vectors * V::width;
+        const std::size_t end = std::min(row + n_rows, shape.n_rows);
+        for (std::size_t unit = n_units * row / shape.n_rows; unit < n_units * end / shape.n_rows;
+             ++unit) {
+          prefetch_far(next + unit * shape.n_features, n_vectors * sizeof(V));
+        }
         tile<T, n_rows, n_vectors>(delta + row * shape.n_units + at, shape.n_units, n_units,
                                    panel.data(), at > 0, n_last,
                                    gradient + row * shape.n_features + first, shape.n_features);
@@ -114,33 +117,43 @@ void dense(const LinearShape& shape, const T* delta, const T* weight, std::size_
   }
 }
 
+// The same sums, block by block, over the units of a list.
 template <class T, std::size_t n_vectors>
 FASTGAN_NOINLINE void gather(const Nonzero<T>* list, std::size_t n_listed,
                              const T* __restrict weight, std::size_t stride, std::size_t n_last,
                              T* __restrict gradient) {
   using V = Vector<T>;
-  V sum[n_vectors];
-#pragma GCC unroll 8
-  for (std::size_t v = 0; v < n_vectors; ++v) sum[v] = V::broadcast(T{0});
   const bool partial = n_last < V::width;
-  for (std::size_t i = 0; i < n_listed; ++i) {
-    const V d = V::broadcast(list[i].value);
-    const T* w = weight + list[i].at * stride;
+  V total[n_vectors];
 #pragma GCC unroll 8
-    for (std::size_t v = 0; v + 1 < n_vectors; ++v) {
-      sum[v] = multiply_add(d, V::load(w + v * V::width), sum[v]);
+  for (std::size_t v = 0; v < n_vectors; ++v) total[v] = V::broadcast(T{0});
+  std::size_t i = 0;
+  while (i < n_listed) {
+    const std::size_t end_of_block = (list[i].at / kBlock + 1) * kBlock;
+    V sum[n_vectors];
+#pragma GCC unroll 8
+    for (std::size_t v = 0; v < n_vectors; ++v) sum[v] = V::broadcast(T{0});
+    for (; i < n_listed && list[i].at < end_of_block; ++i) {
+      const V d = V::broadcast(list[i].value);
+      const T* w = weight + list[i].at * stride;
+#pragma GCC unroll 8
+      for (std::size_t v = 0; v + 1 < n_vectors; ++v) {
+        sum[v] = multiply_add(d, V::load(w + v * V::width), sum[v]);
+      }
+      const T* end = w + (n_vectors - 1) * V::width;
+      sum[n_vectors - 1] =
+          multiply_add(d, partial ? V::load_first(end, n_last) : V::load(end), sum[n_vectors - 1]);
     }
-    const T* end = w + (n_vectors - 1) * V::width;
-    sum[n_vectors - 1] =
-        multiply_add(d, partial ? V::load_first(end, n_last) : V::load(end), sum[n_vectors - 1]);
+#pragma GCC unroll 8
+    for (std::size_t v = 0; v < n_vectors; ++v) total[v] = total[v] + sum[v];
   }
 #pragma GCC unroll 8
-  for (std::size_t v = 0; v + 1 < n_vectors; ++v) sum[v].store(gradient + v * V::width);
+  for (std::size_t v = 0; v + 1 < n_vectors; ++v) total[v].store(gradient + v * V::width);
   T* end = gradient + (n_vectors - 1) * V::width;
   if (partial) {
-    sum[n_vectors - 1].store_first(end, n_last);
+    total[n_vectors - 1].store_first(end, n_last);
   } else {
-    sum[n_vectors - 1].store(end);
+    total[n_vectors - 1].store(end);
   }
 }
 
@@ -151,8 +164,8 @@ void sparse(const LinearShape& shape, const T* delta, const T* weight, std::size
   using V = Vector<T>;
   thread_local std::vector<Nonzero<T>> lists;
   thread_local std::vector<std::size_t> ends;
-  lists.resize(shape.n_rows * shape.n_units);
-  ends.resize(shape.n_rows);
+  grow(lists, shape.n_rows * shape.n_units);
+  grow(ends, shape.n_rows);
   std::size_t end = 0;
   for (std::size_t row = 0; row < shape.n_rows; ++row) {
     end += list_nonzero(delta + row * shape.n_units, shape.n_units, lists.data() + end);

@@ -14,7 +14,7 @@ namespace {
 constexpr std::size_t kProductsPerThread = 1 << 19;
 
 // Elements of a pass over memory that are worth a thread's waking.
-constexpr std::size_t kElementsPerThread = 16384;
+constexpr std::size_t kElementsPerThread = 8192;
 
 // Units that a task of forward or update takes, a multiple of every tile's height.
 constexpr std::size_t kUnitsPerTask = 40;

@@ -9,6 +9,12 @@
 
 namespace fastgan::FASTGAN_LEVEL {
 
+// Scratch memory of a thread: it only ever grows, so what was paged in stays.
+template <class Vector>
+FASTGAN_INLINE void grow(Vector& memory, std::size_t size) {
+  if (memory.size() < size) memory.resize(size);
+}
+
 template <class T>
 struct Nonzero {
   std::uint32_t at;

@@ -100,7 +100,7 @@ void dense_units(const LinearShape& shape, const T* delta, const T* row_scale, c
                  const Mover<T>& mover, std::size_t unit, std::vector<T>& packed, T* weight,
                  T* velocity) {
   using V = Vector<T>;
-  packed.resize(shape.n_rows * n_units);
+  grow(packed, shape.n_rows * n_units);
   for (std::size_t row = 0; row < shape.n_rows; ++row) {
     const T scale = row_scale == nullptr ? T{1} : row_scale[row];
     for (std::size_t u = 0; u < n_units; ++u) {
@@ -175,7 +175,7 @@ struct UnitLists {
   void make(const LinearShape& shape, const T* delta, const T* row_scale, std::size_t first_unit,
             std::size_t n_units) {
     using V = Vector<T>;
-    entries.resize(n_units * shape.n_rows);
+    grow(entries, n_units * shape.n_rows);
     counts.assign(n_units, 0);
     for (std::size_t row = 0; row < shape.n_rows; ++row) {
       const T scale = row_scale == nullptr ? T{1} : row_scale[row];
@@ -200,49 +200,51 @@ void sparse(const LinearShape& shape, const UnitLists<T>& lists, const T* input,
   using V = Vector<T>;
   const std::size_t n_vectors_in_all = (shape.n_features + V::width - 1) / V::width;
   const std::size_t n_blocks = (n_vectors_in_all + kSparseVectors - 1) / kSparseVectors;
-  // Unit by unit, so that weight and velocity stream from memory; the inputs are in the cache.
-  for (std::size_t unit = first_unit; unit < last_unit; ++unit) {
-    const std::size_t u = unit - first_unit;
-    const Nonzero<T>* list = lists.entries.data() + u * shape.n_rows;
-    for (std::size_t block = 0; block < n_blocks; ++block) {
-      const std::size_t from = n_vectors_in_all * block / n_blocks;
-      const std::size_t n_vectors = n_vectors_in_all * (block + 1) / n_blocks - from;
-      const std::size_t at = from * V::width;
-      const std::size_t n_last =
-          std::min(V::width, shape.n_features - at - (n_vectors - 1) * V::width);
-      T* w = weight + unit * shape.n_features + at;
-      T* v = velocity + unit * shape.n_features + at;
-      prefetch_far(w + shape.n_features, n_vectors * sizeof(V));
-      prefetch_far(v + shape.n_features, n_vectors * sizeof(V));
-      const auto run = [&]<std::size_t n>() {
-        scatter<T, n>(list, lists.counts[u], input + at, shape.n_features, n_last, mover, w, v);
-      };
-      switch (n_vectors) {
-        case 8:
-          run.template operator()<8>();
-          break;
-        case 7:
-          run.template operator()<7>();
-          break;
-        case 6:
-          run.template operator()<6>();
-          break;
-        case 5:
-          run.template operator()<5>();
-          break;
-        case 4:
-          run.template operator()<4>();
-          break;
-        case 3:
-          run.template operator()<3>();
-          break;
-        case 2:
-          run.template operator()<2>();
-          break;
-        default:
-          run.template operator()<1>();
-          break;
+  // Some features of all units, then the next: that slice of the inputs stays in the cache.
+  for (std::size_t block = 0; block < n_blocks; ++block) {
+    const std::size_t from = n_vectors_in_all * block / n_blocks;
+    const std::size_t n_vectors = n_vectors_in_all * (block + 1) / n_blocks - from;
+    const std::size_t at = from * V::width;
+    const std::size_t n_last =
+        std::min(V::width, shape.n_features - at - (n_vectors - 1) * V::width);
+    const auto run = [&]<std::size_t n>() {
+      for (std::size_t unit = first_unit; unit < last_unit; ++unit) {
+        const bool is_last = unit + 1 == last_unit;
+        const std::size_t here = unit * shape.n_features + at;
+        const std::size_t next =
+            is_last ? first_unit * shape.n_features + at + n * V::width : here + shape.n_features;
+        prefetch_far(weight + next, n * sizeof(V));
+        prefetch_far(velocity + next, n * sizeof(V));
+        const std::size_t u = unit - first_unit;
+        scatter<T, n>(lists.entries.data() + u * shape.n_rows, lists.counts[u], input + at,
+                      shape.n_features, n_last, mover, weight + here, velocity + here);
       }
+    };
+    switch (n_vectors) {
+      case 8:
+        run.template operator()<8>();
+        break;
+      case 7:
+        run.template operator()<7>();
+        break;
+      case 6:
+        run.template operator()<6>();
+        break;
+      case 5:
+        run.template operator()<5>();
+        break;
+      case 4:
+        run.template operator()<4>();
+        break;
+      case 3:
+        run.template operator()<3>();
+        break;
+      case 2:
+        run.template operator()<2>();
+        break;
+      default:
+        run.template operator()<1>();
+        break;
     }
   }
 }

@@ -9,8 +9,8 @@
 namespace fastgan {
 namespace {
 
-// Below this a thread costs more (5 to 10 us to wake) than it takes over.
-constexpr std::size_t kElementsPerThread = 32768;
+// Below this a thread costs more than it takes over.
+constexpr std::size_t kElementsPerThread = 8192;
 
 // Blocks of the bias gradient's sum: a function of n_rows alone. At most 64, as each holds a row of
 // doubles; at least 16 rows, so that the merge stays small beside the pass.
