@@ -238,7 +238,7 @@ def test_the_curve_shows_the_average_and_the_last_weights(averaged, monkeypatch)
 def test_mnist_averaged_is_mnist_but_for_the_average():
     same = MNIST_AVERAGED.replace(name="mnist", average_decay=0.0)
     assert same == MNIST
-    assert (MNIST_AVERAGED.average_decay, MNIST_AVERAGED.average_every) == (0.997, 10)
+    assert (MNIST_AVERAGED.average_decay, MNIST_AVERAGED.average_every) == (0.9995, 10)
     assert recipes.by_name("mnist-averaged") is MNIST_AVERAGED
     assert not MNIST.averages
 
