@@ -9,7 +9,7 @@ from scipy.stats import binomtest
 from benchmarks.mnist_study.findings import Found
 from benchmarks.mnist_study.markdown import NOTHING, Section, listed, nats, score, table
 from benchmarks.mnist_study.reached import LEVEL_NATS, PAPER, comparable, reached
-from benchmarks.mnist_study.sections import name_of
+from benchmarks.mnist_study.sections import kinds_of, name_of
 from fastgan.collapse import (
     COLLAPSE_DEVIATION,
     SATURATED_EPOCHS,
@@ -198,16 +198,14 @@ def times(runs: Sequence[Found], step_ms: Mapping[str, float]) -> Section:
 
 
 def _judged(runs: Sequence[Found]) -> list[tuple[Found, Weights, str]]:
-    """Return the kinds of weights that were tested, each with its name; last weights last."""
-    averages: list[tuple[Found, Weights, str]] = [
-        (run, "model", f"{name_of(run)}, average") for run in runs if run.averages
+    """Return the kinds of weights that were tested, each with its name; averages first."""
+    judged = [
+        (run, weights, f"{name_of(run)}, {what}")
+        for run in runs
+        for weights, what in kinds_of(run)
+        if run.tests.get(weights)
     ]
-    others: list[tuple[Found, Weights, str]] = [
-        (run, "last" if run.averages else "model", f"{name_of(run)}, last weights") for run in runs
-    ]
-    return [
-        (run, weights, name) for run, weights, name in averages + others if run.tests.get(weights)
-    ]
+    return sorted(judged, key=lambda one: one[2].endswith("last weights"))
 
 
 def _carried_out(runs: Sequence[Found]) -> str:

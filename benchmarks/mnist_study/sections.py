@@ -21,6 +21,13 @@ def name_of(run: Found) -> str:
     return f"seed {run.recipe.seed}"
 
 
+def kinds_of(run: Found) -> list[tuple[Weights, str]]:
+    """Return the kinds of weights that a run has by epoch, and what they are."""
+    if run.averages:
+        return [("last", "last weights"), ("model", "average")]
+    return [("model", "last weights")]
+
+
 def average_in_words(run: Found) -> str:
     """Say what the model of a run that averages is."""
     recipe = run.recipe
@@ -133,29 +140,25 @@ def by_epoch(runs: Sequence[Found]) -> Section:
     if not epochs:
         section.missing.append("log-likelihoods by epoch: no epoch was evaluated")
         return section
-    header, columns = ["epoch"], []
+    header, columns, errors = ["epoch"], [], []
     for run in runs:
-        last, model = run.validation(of_last_weights=True), run.validation()
-        header.append(f"{name_of(run)}, last weights")
-        columns.append({epoch: nats(value) for epoch, value in last.items()})
-        if run.averages:
-            header.append("average")
-            columns.append({epoch: nats(value) for epoch, value in model.items()})
-        header.append("test")
-        columns.append({epoch: score(test) for epoch, test in run.tests.get("model", {}).items()})
+        for weights, what in kinds_of(run):
+            tests = run.tests.get(weights, {})
+            values = run.validation(of_last_weights=what == "last weights")
+            header += [f"{name_of(run)}, {what}: validation", "test"]
+            columns += [values, {epoch: test.mean for epoch, test in tests.items()}]
+            errors += [test.standard_error for test in tests.values()]
     rows = [
-        (str(epoch), *(column.get(epoch, NOTHING) for column in columns))
+        (str(epoch), *(nats(column.get(epoch)) for column in columns))
         for epoch in thinned(epochs, MOST_ROWS)
     ]
-    section.lines += [
-        "## By epoch",
-        "",
-        *table(header, rows, n_words=0),
-        "",
-        "Validation log-likelihood in nats of the last weights and of the average; the test score "
-        "is the model's (the average's where there is one).",
-        "",
-    ]
+    section.lines += ["## By epoch", "", *table(header, rows, n_words=0), ""]
+    if errors:
+        section.lines += [
+            f"Nats; the standard errors of the test scores are {min(errors):.1f} to "
+            f"{max(errors):.1f}.",
+            "",
+        ]
     return section
 
 

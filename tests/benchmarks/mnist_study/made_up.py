@@ -12,7 +12,7 @@ from fastgan.recipes import DenseLayer, MaxoutLayer, Recipe
 from fastgan.runs import Run
 from fastgan.scores import Evaluation
 
-# A sixth of a second of training; scikit-learn's digits come with it.
+# Trains in well under a second; the digits come with scikit-learn.
 SMALL = recipes.DIGITS.replace(
     name="small",
     generator=(DenseLayer(16, "relu", 0.5), DenseLayer(64, "sigmoid", 0.5, bias_from_data=True)),
