@@ -91,8 +91,8 @@ class FusedStep(TrainingStep):
     Attributes
     ----------
     n_threads : int or None
-        Threads of the native core; None takes as many as torch has at each call. A training loop
-        gives torch one thread and the core the rest: two pools would fight over the cores.
+        Threads of the native core; None takes as many as torch has at each call. The bits do not
+        depend on it.
 
     Raises
     ------
@@ -118,6 +118,7 @@ class FusedStep(TrainingStep):
         self._operations: Operations = (
             NativeOperations() if chosen == "native" else ReferenceOperations()
         )
+        self.bits_depend_on_threads = chosen != "native"
         self._buffers: dict[int, StepBuffers] = {}
         self._parameters = [
             *self._generator_parameters.values(),
@@ -129,6 +130,13 @@ class FusedStep(TrainingStep):
         self._move = Move(0.0, 0.0, None)  # set anew by each update
         self._addresses: list[int] = []
         self._view_parameters()
+
+    def take_threads(self, n_threads: int) -> int:
+        """Take so many threads for the native core; return the one that torch is to run."""
+        if not isinstance(self._operations, NativeOperations):
+            return n_threads
+        self.n_threads = n_threads
+        return 1
 
     def _view_parameters(self) -> None:
         """View the parameters anew if a module's memory was exchanged since the last step."""

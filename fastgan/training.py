@@ -199,7 +199,7 @@ def train(
     saving = SaveClock(options.checkpoint_every_seconds)
     n_total = recipe.n_epochs * n_batches
     with (
-        _threads(n_threads),
+        _threads(step.take_threads(n_threads)),
         Interruption() as interruption,
         Display(recipe.name, recipe.n_epochs, n_total, step.update, options.progress) as display,
     ):
@@ -225,17 +225,18 @@ def train(
                     if interruption.requested:
                         raise TrainingInterrupted(_how_to_resume(run, epoch, recipe))
 
-            record, samples = epoch_record(
-                epoch,
-                step.update,
-                (sums / len(train_images)).tolist(),
-                seconds,
-                recipe=recipe,
-                dataset=dataset,
-                generator=step.generator,
-                average=None if average is None else average.generator,
-                impl=options.impl,
-            )
+            with _threads(n_threads):
+                record, samples = epoch_record(
+                    epoch,
+                    step.update,
+                    (sums / len(train_images)).tolist(),
+                    seconds,
+                    recipe=recipe,
+                    dataset=dataset,
+                    generator=step.generator,
+                    average=None if average is None else average.generator,
+                    impl=options.impl,
+                )
             if samples is not None and options.sample_grids:
                 _write_sample_grid(run, samples.cpu(), dataset, epoch)
             records.append(record)
@@ -328,7 +329,7 @@ def _restore(
         raise ValueError(f"{path}: this checkpoint does not fit the modules: {error}") from error
     here = (n_threads, torch.__version__)
     there = (checkpoint.n_threads, checkpoint.torch_version)
-    if here != there:
+    if here[1] != there[1] or (step.bits_depend_on_threads and here[0] != there[0]):
         logger.warning(
             "resume: saved with %d threads and torch %s, resumed with %d and %s: products may "
             "round otherwise, so the bits will not be those of an uninterrupted run",

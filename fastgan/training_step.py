@@ -55,6 +55,9 @@ class TrainingStep(ABC):
     """
 
     uses_torch_generator = False
+    bits_depend_on_threads = (
+        True  # of torch's products, which a number of threads may round otherwise
+    )
 
     def __init__(
         self,
@@ -114,6 +117,14 @@ class TrainingStep(ABC):
 
     @abstractmethod
     def _alternating(self, batch: Tensor) -> Costs: ...
+
+    def take_threads(self, n_threads: int) -> int:
+        """Take so many threads for the steps to come; return how many torch is to run meanwhile.
+
+        Two pools would fight over the cores: a thread of torch's that waits for work spins, and
+        keeps the core that a thread of the native core wants.
+        """
+        return n_threads
 
     def _generator_moves(self) -> bool:
         """Say whether this batch of the alternating schedule moves the generator."""
