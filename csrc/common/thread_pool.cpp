@@ -25,9 +25,9 @@ namespace {
 thread_local bool t_inside_task = false;
 
 // How long a thread looks on before it sleeps. Waking one costs 30 to 80 us, which is what a small
-// layer takes; the calls of a training step follow each other within some 10 us. Longer would take
-// the core from other libraries' threads.
-constexpr std::chrono::microseconds kSpin{100};
+// layer takes; the calls of a training step follow each other within some 10 us, and the steps
+// within 200. Longer would take the core from other libraries' threads.
+constexpr std::chrono::microseconds kSpin{300};
 
 inline void pause() {
 #if defined(__x86_64__) || defined(_M_X64)

@@ -157,34 +157,19 @@ FASTGAN_NOINLINE void gather(const Nonzero<T>* list, std::size_t n_listed,
   }
 }
 
-// Row by row, the weights of the units whose delta is not zero.
+// Row by row, the weights of the units that are listed.
 template <class T>
-void sparse(const LinearShape& shape, const T* delta, const T* weight, std::size_t first,
-            std::size_t last, T* gradient) {
+void sparse(const LinearShape& shape, const NonzeroRows<T>& rows, const T* weight,
+            std::size_t first, std::size_t last, T* gradient) {
   using V = Vector<T>;
-  thread_local std::vector<Nonzero<T>> lists;
-  thread_local std::vector<std::size_t> ends;
-  grow(lists, shape.n_rows * shape.n_units);
-  grow(ends, shape.n_rows);
-  std::size_t end = 0;
-  for (std::size_t row = 0; row < shape.n_rows; ++row) {
-    end += list_nonzero(delta + row * shape.n_units, shape.n_units, lists.data() + end);
-    ends[row] = end;
-  }
-  // Blocks of features of about equal width, so that no narrow one is left.
-  const std::size_t n_vectors_in_all = (last - first + V::width - 1) / V::width;
-  const std::size_t n_blocks = (n_vectors_in_all + kSparseVectors - 1) / kSparseVectors;
-  for (std::size_t block = 0; block < n_blocks; ++block) {
-    const std::size_t from = n_vectors_in_all * block / n_blocks;
-    const std::size_t n_vectors = n_vectors_in_all * (block + 1) / n_blocks - from;
-    const std::size_t at = first + from * V::width;
-    const std::size_t n_last = std::min(V::width, last - at - (n_vectors - 1) * V::width);
-    const auto run = [&]<std::size_t n>() {
-      std::size_t begin = 0;
+  while (first < last) {
+    const std::size_t n = std::min(last - first, kSparseVectors * V::width);
+    const std::size_t n_vectors = (n + V::width - 1) / V::width;
+    const std::size_t n_last = n - (n_vectors - 1) * V::width;
+    const auto run = [&]<std::size_t count>() {
       for (std::size_t row = 0; row < shape.n_rows; ++row) {
-        gather<T, n>(lists.data() + begin, ends[row] - begin, weight + at, shape.n_features, n_last,
-                     gradient + row * shape.n_features + at);
-        begin = ends[row];
+        gather<T, count>(rows.lists + row * shape.n_units, rows.counts[row], weight + first,
+                         shape.n_features, n_last, gradient + row * shape.n_features + first);
       }
     };
     switch (n_vectors) {
@@ -213,21 +198,49 @@ void sparse(const LinearShape& shape, const T* delta, const T* weight, std::size
         run.template operator()<1>();
         break;
     }
+    first += n;
+  }
+}
+
+template <class T>
+void list_rows(const LinearShape& shape, const T* delta, std::size_t first_row,
+               std::size_t last_row, const NonzeroRows<T>& rows) {
+  for (std::size_t row = first_row; row < last_row; ++row) {
+    rows.counts[row] =
+        list_nonzero(delta + row * shape.n_units, shape.n_units, rows.lists + row * shape.n_units);
   }
 }
 
 }  // namespace
 
-void linear_input_gradient_float(const LinearShape& shape, const float* delta, const float* weight,
-                                 bool is_sparse, std::size_t first, std::size_t last,
-                                 float* gradient) {
-  (is_sparse ? sparse<float> : dense<float>)(shape, delta, weight, first, last, gradient);
+void linear_list_float(const LinearShape& shape, const float* delta, std::size_t first_row,
+                       std::size_t last_row, const NonzeroRows<float>& rows) {
+  list_rows(shape, delta, first_row, last_row, rows);
+}
+
+void linear_list_double(const LinearShape& shape, const double* delta, std::size_t first_row,
+                        std::size_t last_row, const NonzeroRows<double>& rows) {
+  list_rows(shape, delta, first_row, last_row, rows);
+}
+
+void linear_input_gradient_float(const LinearShape& shape, const float* delta,
+                                 const NonzeroRows<float>& rows, const float* weight,
+                                 std::size_t first, std::size_t last, float* gradient) {
+  if (rows.lists != nullptr) {
+    sparse(shape, rows, weight, first, last, gradient);
+  } else {
+    dense(shape, delta, weight, first, last, gradient);
+  }
 }
 
 void linear_input_gradient_double(const LinearShape& shape, const double* delta,
-                                  const double* weight, bool is_sparse, std::size_t first,
-                                  std::size_t last, double* gradient) {
-  (is_sparse ? sparse<double> : dense<double>)(shape, delta, weight, first, last, gradient);
+                                  const NonzeroRows<double>& rows, const double* weight,
+                                  std::size_t first, std::size_t last, double* gradient) {
+  if (rows.lists != nullptr) {
+    sparse(shape, rows, weight, first, last, gradient);
+  } else {
+    dense(shape, delta, weight, first, last, gradient);
+  }
 }
 
 std::size_t count_nonzero_float(const float* values, std::size_t n) {

@@ -1,8 +1,8 @@
 #include "linear/linear.h"
 
 #include <algorithm>
-#include <atomic>
 #include <type_traits>
+#include <vector>
 
 #include "common/denormals.h"
 #include "common/thread_pool.h"
@@ -61,21 +61,34 @@ template <class T>
 void linear_input_gradient(const LinearShape& shape, const T* delta, const T* weight, T* gradient,
                            std::size_t n_threads) {
   n_threads = threads_worth(shape, n_threads);
-  const auto run = [&](auto kernel, auto count) {
+  const auto run = [&](auto kernel, auto list, auto count) {
+    constexpr std::size_t kLine = 64 / sizeof(T);
     const std::size_t n = shape.n_rows * shape.n_units;
-    const bool sparse = count(delta, n) * kDenseAdvantage < n;
-    // Each part lists all rows (sparse), or packs its own weights (dense): few, and many.
-    const std::size_t width = 64 / sizeof(T);
-    const std::size_t size =
-        sparse ? (shape.n_features + n_threads - 1) / n_threads : std::size_t{3} * width;
-    in_parts(shape.n_features, size, width, n_threads, [&](std::size_t begin, std::size_t end) {
-      kernel(shape, delta, weight, sparse, begin, end, gradient);
+    NonzeroRows<T> rows{nullptr, nullptr};
+    std::size_t size = 3 * kLine;
+    if (count(delta, n) * kDenseAdvantage < n) {
+      thread_local std::vector<Nonzero<T>> lists;  // they only ever grow: what is paged in stays
+      thread_local std::vector<std::size_t> counts;
+      if (lists.size() < n) lists.resize(n);
+      if (counts.size() < shape.n_rows) counts.resize(shape.n_rows);
+      rows = {lists.data(), counts.data()};
+      in_parts(shape.n_rows, (shape.n_rows + n_threads - 1) / n_threads, 1, n_threads,
+               [&](std::size_t begin, std::size_t end) { list(shape, delta, begin, end, rows); });
+      // Parts of about equal width, at most 8 registers, as many as the threads can share evenly.
+      const std::size_t n_parts = (shape.n_features + 8 * kLine - 1) / (8 * kLine);
+      const std::size_t n_even = (n_parts + n_threads - 1) / n_threads * n_threads;
+      size = (shape.n_features + n_even - 1) / n_even;
+    }
+    in_parts(shape.n_features, size, kLine, n_threads, [&](std::size_t begin, std::size_t end) {
+      kernel(shape, delta, rows, weight, begin, end, gradient);
     });
   };
   if constexpr (std::is_same_v<T, float>) {
-    run(FASTGAN_DISPATCH(linear_input_gradient_float), FASTGAN_DISPATCH(count_nonzero_float));
+    run(FASTGAN_DISPATCH(linear_input_gradient_float), FASTGAN_DISPATCH(linear_list_float),
+        FASTGAN_DISPATCH(count_nonzero_float));
   } else {
-    run(FASTGAN_DISPATCH(linear_input_gradient_double), FASTGAN_DISPATCH(count_nonzero_double));
+    run(FASTGAN_DISPATCH(linear_input_gradient_double), FASTGAN_DISPATCH(linear_list_double),
+        FASTGAN_DISPATCH(count_nonzero_double));
   }
 }
 

@@ -63,13 +63,34 @@ FASTGAN_DECLARE_KERNEL(void, linear_forward_double,
                         const double* bias, Activation activation, std::size_t first_unit,
                         std::size_t last_unit, double* output))
 
+// What is not zero in a delta, row by row: lists (n_rows, n_units), of which a row's first
+// counts[row] places are taken, in ascending order. Null lists: not listed, go the dense way.
+template <class T>
+struct Nonzero {
+  std::uint32_t at;
+  T value;
+};
+template <class T>
+struct NonzeroRows {
+  Nonzero<T>* lists;
+  std::size_t* counts;
+};
+FASTGAN_DECLARE_KERNEL(void, linear_list_float,
+                       (const LinearShape& shape, const float* delta, std::size_t first_row,
+                        std::size_t last_row, const NonzeroRows<float>& rows))
+FASTGAN_DECLARE_KERNEL(void, linear_list_double,
+                       (const LinearShape& shape, const double* delta, std::size_t first_row,
+                        std::size_t last_row, const NonzeroRows<double>& rows))
+
 // Features [first, last) of every row.
 FASTGAN_DECLARE_KERNEL(void, linear_input_gradient_float,
-                       (const LinearShape& shape, const float* delta, const float* weight,
-                        bool sparse, std::size_t first, std::size_t last, float* gradient))
+                       (const LinearShape& shape, const float* delta,
+                        const NonzeroRows<float>& rows, const float* weight, std::size_t first,
+                        std::size_t last, float* gradient))
 FASTGAN_DECLARE_KERNEL(void, linear_input_gradient_double,
-                       (const LinearShape& shape, const double* delta, const double* weight,
-                        bool sparse, std::size_t first, std::size_t last, double* gradient))
+                       (const LinearShape& shape, const double* delta,
+                        const NonzeroRows<double>& rows, const double* weight, std::size_t first,
+                        std::size_t last, double* gradient))
 
 // Units [first_unit, last_unit): gradient, velocity, weight, norm, bias.
 FASTGAN_DECLARE_KERNEL(void, linear_update_float,

@@ -15,12 +15,6 @@ FASTGAN_INLINE void grow(Vector& memory, std::size_t size) {
   if (memory.size() < size) memory.resize(size);
 }
 
-template <class T>
-struct Nonzero {
-  std::uint32_t at;
-  T value;
-};
-
 // Appends the numbers of a row that are not zero, in order, and returns how many there are.
 template <class T>
 FASTGAN_INLINE std::size_t list_nonzero(const T* row, std::size_t n, Nonzero<T>* list) {
