@@ -75,15 +75,27 @@ FASTGAN_NOINLINE void tile(const T* __restrict input, const T* __restrict weight
   }
 }
 
+// All rows by n_columns units. The weights of the units that follow are asked for in equal parts,
+// while these are worked on.
 template <class T, std::size_t n_columns>
 void column(const LinearShape& shape, const T* input, const T* weight, std::size_t n_features,
             bool add, T* output) {
+  const T* next = weight + n_columns * shape.n_features;
+  const auto ask = [&](std::size_t row, std::size_t n_rows) {
+    const std::size_t begin = n_features * row / shape.n_rows;
+    const std::size_t end = n_features * std::min(row + n_rows, shape.n_rows) / shape.n_rows;
+    for (std::size_t c = 0; c < n_columns; ++c) {
+      prefetch_far(next + c * shape.n_features + begin, (end - begin) * sizeof(T));
+    }
+  };
   std::size_t row = 0;
   for (; row + kRows <= shape.n_rows; row += kRows) {
+    ask(row, kRows);
     tile<T, kRows, n_columns>(input + row * shape.n_features, weight, shape.n_features, n_features,
                               add, output + row * shape.n_units, shape.n_units);
   }
   for (; row < shape.n_rows; ++row) {
+    ask(row, 1);
     tile<T, 1, n_columns>(input + row * shape.n_features, weight, shape.n_features, n_features, add,
                           output + row * shape.n_units, shape.n_units);
   }

@@ -60,40 +60,22 @@ FASTGAN_NOINLINE void tile(const T* __restrict delta, std::size_t delta_stride, 
   }
 }
 
-template <class T, std::size_t n_vectors>
-void dense_panel(const LinearShape& shape, const T* delta, const T* weight, std::size_t first,
-                 std::size_t n_last, std::vector<T>& panel, T* gradient) {
+// The weights of n_units units, features [first, first + n), as the tiles read them: panel after
+// panel of kVectors registers' width, (n_units, width) each, the last one narrower.
+template <class T>
+void pack(const LinearShape& shape, const T* weight, std::size_t n_units, std::size_t first,
+          std::size_t n, T* packed) {
   using V = Vector<T>;
-  grow(panel, std::min(kBlock, shape.n_units) * n_vectors * V::width);
-  for (std::size_t at = 0; at < shape.n_units; at += kBlock) {
-    const std::size_t n_units = std::min(kBlock, shape.n_units - at);
-    for (std::size_t unit = 0; unit < n_units; ++unit) {
-      const T* from = weight + (at + unit) * shape.n_features + first;
-      T* to = panel.data() + unit * n_vectors * V::width;
-      for (std::size_t v = 0; v < n_vectors; ++v) {
-        const bool partial = v + 1 == n_vectors && n_last < V::width;
-        (partial ? V::load_first(from + v * V::width, n_last) : V::load(from + v * V::width))
-            .store(to + v * V::width);
-      }
+  for (std::size_t unit = 0; unit < n_units; ++unit) {
+    const T* from = weight + unit * shape.n_features + first;
+    for (std::size_t at = 0; at < n; at += V::width) {
+      const std::size_t panel = at / (kVectors * V::width) * kVectors;  // registers before it
+      const std::size_t in_all = (n + V::width - 1) / V::width;
+      const std::size_t n_vectors = std::min(kVectors, in_all - panel);
+      const std::size_t v = at / V::width - panel;
+      (n - at < V::width ? V::load_first(from + at, n - at) : V::load(from + at))
+          .store(packed + (panel * n_units + unit * n_vectors + v) * V::width);
     }
-    std::size_t row = 0;
-    const auto run = [&]<std::size_t n_rows>() {
-      for (; row + n_rows <= shape.n_rows; row += n_rows) {
-        // The panel that follows is asked for in equal parts, while this one is worked on.
-        const T* next = weight + at * shape.n_features + first + n_vectors * V::width;
-        const std::size_t end = std::min(row + n_rows, shape.n_rows);
-        for (std::size_t unit = n_units * row / shape.n_rows; unit < n_units * end / shape.n_rows;
-             ++unit) {
-          prefetch_far(next + unit * shape.n_features, n_vectors * sizeof(V));
-        }
-        tile<T, n_rows, n_vectors>(delta + row * shape.n_units + at, shape.n_units, n_units,
-                                   panel.data(), at > 0, n_last,
-                                   gradient + row * shape.n_features + first, shape.n_features);
-      }
-    };
-    run.template operator()<kRows>();
-    run.template operator()<kRows / 2>();
-    run.template operator()<1>();
   }
 }
 
@@ -101,19 +83,46 @@ template <class T>
 void dense(const LinearShape& shape, const T* delta, const T* weight, std::size_t first,
            std::size_t last, T* gradient) {
   using V = Vector<T>;
-  thread_local std::vector<T> panel;
-  while (first < last) {
-    const std::size_t n = std::min(last - first, kVectors * V::width);
-    const std::size_t n_vectors = (n + V::width - 1) / V::width;
-    const std::size_t n_last = n - (n_vectors - 1) * V::width;
-    if (n_vectors == kVectors) {
-      dense_panel<T, kVectors>(shape, delta, weight, first, n_last, panel, gradient);
-    } else if (n_vectors == 2) {
-      dense_panel<T, 2>(shape, delta, weight, first, n_last, panel, gradient);
-    } else {
-      dense_panel<T, 1>(shape, delta, weight, first, n_last, panel, gradient);
+  constexpr std::size_t kWidth = kVectors * V::width;
+  thread_local std::vector<T> packed;
+  const std::size_t n = last - first;
+  grow(packed, std::min(kBlock, shape.n_units) * ((n + V::width - 1) / V::width) * V::width);
+  for (std::size_t at = 0; at < shape.n_units; at += kBlock) {
+    const std::size_t n_units = std::min(kBlock, shape.n_units - at);
+    pack(shape, weight + at * shape.n_features, n_units, first, n, packed.data());
+    for (std::size_t column = 0; column < n; column += kWidth) {
+      const std::size_t n_vectors = std::min(kVectors, (n - column + V::width - 1) / V::width);
+      const std::size_t n_last = std::min(V::width, n - column - (n_vectors - 1) * V::width);
+      const auto run = [&]<std::size_t count>() {
+        std::size_t row = 0;
+        const auto tiles = [&]<std::size_t n_rows>() {
+          for (; row + n_rows <= shape.n_rows; row += n_rows) {
+            // The block that follows is asked for in equal parts, while this one is worked on.
+            const std::size_t end = std::min(row + n_rows, shape.n_rows);
+            const std::size_t n_next = std::min(kBlock, shape.n_units - at - n_units);
+            for (std::size_t unit = n_next * row / shape.n_rows; unit < n_next * end / shape.n_rows;
+                 ++unit) {
+              prefetch_far(weight + (at + n_units + unit) * shape.n_features + first + column,
+                           count * sizeof(V));
+            }
+            tile<T, n_rows, count>(delta + row * shape.n_units + at, shape.n_units, n_units,
+                                   packed.data() + column * n_units, at > 0, n_last,
+                                   gradient + row * shape.n_features + first + column,
+                                   shape.n_features);
+          }
+        };
+        tiles.template operator()<kRows>();
+        tiles.template operator()<kRows / 2>();
+        tiles.template operator()<1>();
+      };
+      if (n_vectors == kVectors) {
+        run.template operator()<kVectors>();
+      } else if (n_vectors == 2) {
+        run.template operator()<2>();
+      } else {
+        run.template operator()<1>();
+      }
     }
-    first += n;
   }
 }
 

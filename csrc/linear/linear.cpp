@@ -65,7 +65,8 @@ void linear_input_gradient(const LinearShape& shape, const T* delta, const T* we
     constexpr std::size_t kLine = 64 / sizeof(T);
     const std::size_t n = shape.n_rows * shape.n_units;
     NonzeroRows<T> rows{nullptr, nullptr};
-    std::size_t size = 3 * kLine;
+    // A wide part of a large matrix: what lies side by side in a page of memory is packed together.
+    std::size_t size = (shape.n_features < 2048 ? 3 : 12) * kLine;
     if (count(delta, n) * kDenseAdvantage < n) {
       thread_local std::vector<Nonzero<T>> lists;  // they only ever grow: what is paged in stays
       thread_local std::vector<std::size_t> counts;

@@ -97,29 +97,52 @@ FASTGAN_NOINLINE void tile(std::size_t n_rows, const T* __restrict packed,
   }
 }
 
-template <class T, std::size_t n_units>
-void dense_units(const LinearShape& shape, const T* delta, const T* row_scale, const T* input,
-                 const Mover<T>& mover, std::size_t unit, std::vector<T>& packed, T* weight,
-                 T* velocity) {
-  using V = Vector<T>;
-  grow(packed, shape.n_rows * n_units);
+// Deltas of a part of the units, scaled, as the tiles read them: kUnits at a time, (n_rows, kUnits)
+// each, and what is left over one by one.
+template <class T>
+void pack(const LinearShape& shape, const T* delta, const T* row_scale, std::size_t first_unit,
+          std::size_t n_units, T* packed) {
   for (std::size_t row = 0; row < shape.n_rows; ++row) {
     const T scale = row_scale == nullptr ? T{1} : row_scale[row];
-    for (std::size_t u = 0; u < n_units; ++u) {
-      packed[row * n_units + u] = scale * delta[row * shape.n_units + unit + u];
+    const T* from = delta + row * shape.n_units + first_unit;
+    std::size_t unit = 0;
+    for (; unit + kUnits <= n_units; unit += kUnits) {
+      T* to = packed + unit * shape.n_rows + row * kUnits;
+      for (std::size_t u = 0; u < kUnits; ++u) to[u] = scale * from[unit + u];
     }
+    for (; unit < n_units; ++unit) packed[unit * shape.n_rows + row] = scale * from[unit];
   }
+}
+
+// Some features of all units, then the next: that slice of the inputs stays in the cache.
+template <class T>
+void dense(const LinearShape& shape, const T* delta, const T* row_scale, const T* input,
+           const Mover<T>& mover, std::size_t first_unit, std::size_t last_unit, T* weight,
+           T* velocity) {
+  using V = Vector<T>;
+  const std::size_t n_units = last_unit - first_unit;
+  thread_local std::vector<T> packed;
+  grow(packed, shape.n_rows * n_units);
+  pack(shape, delta, row_scale, first_unit, n_units, packed.data());
   for (std::size_t at = 0; at < shape.n_features; at += kVectors * V::width) {
     const std::size_t n = std::min(shape.n_features - at, kVectors * V::width);
     const std::size_t n_vectors = (n + V::width - 1) / V::width;
     const std::size_t n_last = n - (n_vectors - 1) * V::width;
-    const std::size_t here = unit * shape.n_features + at;
-    const bool is_last = at + n == shape.n_features;
-    const std::size_t next = is_last ? (unit + n_units) * shape.n_features : here + n;
     const auto run = [&]<std::size_t count>() {
-      tile<T, n_units, count>(shape.n_rows, packed.data(), input + at, shape.n_features, n_last,
-                              mover, weight + here, velocity + here, weight + next,
-                              velocity + next);
+      std::size_t unit = 0;
+      const auto tiles = [&]<std::size_t height>() {
+        for (; unit + height <= n_units; unit += height) {
+          const std::size_t here = (first_unit + unit) * shape.n_features + at;
+          const bool is_last = unit + height == n_units;
+          const std::size_t next =
+              is_last ? first_unit * shape.n_features + at + n : here + height * shape.n_features;
+          tile<T, height, count>(shape.n_rows, packed.data() + unit * shape.n_rows, input + at,
+                                 shape.n_features, n_last, mover, weight + here, velocity + here,
+                                 weight + next, velocity + next);
+        }
+      };
+      tiles.template operator()<kUnits>();
+      tiles.template operator()<1>();
     };
     if (n_vectors == kVectors) {
       run.template operator()<kVectors>();
@@ -128,20 +151,6 @@ void dense_units(const LinearShape& shape, const T* delta, const T* row_scale, c
     } else {
       run.template operator()<1>();
     }
-  }
-}
-
-template <class T>
-void dense(const LinearShape& shape, const T* delta, const T* row_scale, const T* input,
-           const Mover<T>& mover, std::size_t first_unit, std::size_t last_unit, T* weight,
-           T* velocity) {
-  thread_local std::vector<T> packed;
-  std::size_t unit = first_unit;
-  for (; unit + kUnits <= last_unit; unit += kUnits) {
-    dense_units<T, kUnits>(shape, delta, row_scale, input, mover, unit, packed, weight, velocity);
-  }
-  for (; unit < last_unit; ++unit) {
-    dense_units<T, 1>(shape, delta, row_scale, input, mover, unit, packed, weight, velocity);
   }
 }
 
