@@ -1,4 +1,4 @@
-"""The native pool: forks, exceptions, concurrent and nested callers, sleep between calls."""
+"""The native pool: forks, exceptions, concurrent and nested callers, sleep, whose core is whose."""
 
 import os
 import subprocess
@@ -19,6 +19,17 @@ def drawn(seed: int, n_threads: int) -> np.ndarray:
     out = np.empty(N, np.uint32)
     _core.philox_words(out, seed, 0, 0, 0, n_threads)
     return out
+
+
+def run(program: str) -> None:
+    """Run a program in a process of its own."""
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", textwrap.dedent(program)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 @pytest.mark.parametrize("n_threads", [1, 2, 5, 64])
@@ -126,6 +137,117 @@ def test_survives_a_fork() -> None:
             assert os.waitpid(child, 0)[1] == 0
             assert (drawn(4) == expected).all()
     """
-    subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", textwrap.dedent(program)], check=True, timeout=60
-    )
+    run(program)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this platform has no fork")
+def test_products_survive_a_fork_and_one_core() -> None:
+    """Sparse and dense products, whose lists belong to a thread, before and after; then pinned."""
+    program = """
+        import os
+        import numpy as np
+        from fastgan import _core
+
+        random = np.random.default_rng(0)
+        weight = random.standard_normal((120, 257)).astype(np.float32)
+        dense = random.standard_normal((100, 120)).astype(np.float32)
+        sparse = dense * (random.random(dense.shape) < .1)
+
+        def products(n_threads):
+            made = []
+            for delta in (dense, sparse):
+                made.append(np.empty((100, 257), np.float32))
+                _core.linear_input_gradient(delta, weight, made[-1], n_threads)
+            return [array.tobytes() for array in made]
+
+        expected = products(1)
+        assert products(5) == expected
+        child = os.fork()
+        if child == 0:
+            assert products(5) == expected
+            os._exit(0)
+        assert os.waitpid(child, 0)[1] == 0
+        assert products(5) == expected
+        if hasattr(os, "sched_setaffinity"):
+            allowed = os.sched_getaffinity(0)
+            for core in sorted(allowed)[:2]:  # helpers were placed for another core before
+                os.sched_setaffinity(0, {core})
+                assert [products(n) for n in (2, 5)] == [expected] * 2
+                child = os.fork()  # its helpers are born on one core
+                if child == 0:
+                    assert [products(n) for n in (2, 5)] == [expected] * 2
+                    os._exit(0)
+                assert os.waitpid(child, 0)[1] == 0
+            os.sched_setaffinity(0, allowed)
+            assert products(5) == expected
+    """
+    run(program)
+
+
+def test_concurrent_callers_of_products() -> None:
+    """Each with lists of its own, of other lengths and values."""
+    random = np.random.default_rng(0)
+    weight = random.standard_normal((120, 257)).astype(np.float32)
+    deltas = [
+        (random.standard_normal((n, 120)) * (random.random((n, 120)) < share)).astype(np.float32)
+        for n, share in [(100, 0.1), (60, 0.3), (110, 1.0), (80, 0.05)]
+    ]
+
+    def product(delta: np.ndarray, n_threads: int) -> bytes:
+        gradient = np.full((len(delta), 257), np.nan, np.float32)
+        _core.linear_input_gradient(delta, weight, gradient, n_threads)
+        return gradient.tobytes()
+
+    expected = [product(delta, 1) for delta in deltas]
+    wrong = []
+
+    def call(index: int) -> None:
+        if any(product(deltas[index], 1 + index) != expected[index] for _ in range(100)):
+            wrong.append(index)
+
+    callers = [threading.Thread(target=call, args=(index,)) for index in range(4)]
+    for caller in callers:
+        caller.start()
+    for caller in callers:
+        caller.join()
+    assert not wrong
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="threads are placed on Linux alone")
+def test_helpers_are_kept_off_the_callers_core() -> None:
+    """Which cores they may run on, not where they happen to: that is the scheduler's."""
+    program = """
+        import ctypes, os, sys
+        from fastgan import _core
+
+        here = ctypes.CDLL(None).sched_getcpu
+        cores = os.sched_getaffinity(0)
+        if len(cores) < 2:
+            sys.exit(0)  # nothing to keep apart
+        before = set(os.listdir("/proc/self/task"))
+        _core.run_tasks(3, 3, lambda index: None)
+        helpers = [int(thread) for thread in set(os.listdir("/proc/self/task")) - before]
+        assert len(helpers) == 2, helpers
+        for core in sorted(cores)[:3]:
+            for attempt in range(100):
+                os.sched_setaffinity(0, {core})  # moves there,
+                os.sched_setaffinity(0, cores)  # and is free to go on
+                came_from = here()
+                _core.run_tasks(3, 3, lambda index: None)
+                masks = [os.sched_getaffinity(helper) for helper in helpers]
+                assert masks[0] == masks[1] and masks[0] < cores and len(masks[0]) == len(cores) - 1
+                if came_from == here() == core:
+                    # it moved away and back within a call, if at all: not a hundred times
+                    if masks[0] == cores - {core}:
+                        break
+            else:
+                raise AssertionError(f"helpers may run on {masks[0]}, the caller runs on {core}")
+            assert os.sched_getaffinity(0) == cores, "the caller's own cores were changed"
+        os.sched_setaffinity(0, {min(cores)})
+        _core.run_tasks(3, 3, lambda index: None)
+        os.sched_setaffinity(0, {max(cores)})  # one core: the helpers must share it
+        _core.run_tasks(3, 3, lambda index: None)
+        masks = [os.sched_getaffinity(helper) for helper in helpers]
+        assert masks == [{max(cores)}] * 2, masks
+    """
+    run(program)

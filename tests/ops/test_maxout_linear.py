@@ -2,10 +2,11 @@
 
 import re
 
+import numpy as np
 import pytest
 import torch
 
-from fastgan import ops
+from fastgan import _core, ops
 from fastgan.ops.maxout_linear import maxout_linear_backward_op, maxout_linear_op
 from fastgan.reference.maxout_linear import maxout_linear as reference_maxout_linear
 
@@ -210,6 +211,42 @@ def test_bias_gradient_is_summed_in_double() -> None:
     )[1]
     assert of_bias[0] == (n * torch.tensor(0.1).double()).float()
     assert of_bias[1] == 0
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("include_probability", [1.0, 0.5])
+def test_one_row_of_gradient_is_that_of_every_row(
+    include_probability, dtype, simd_level, n_threads
+) -> None:
+    """Of the native core; with a bias gradient or without one, the delta is the same."""
+    random = np.random.default_rng(0)
+    for n, n_units, n_pieces in [(1, 1, 1), (5, 17, 2), (100, 33, 5), (40, 100, 7)]:
+        winner = random.integers(0, n_pieces, (n, n_units), np.uint8)
+        one_row = random.standard_normal((1, n_units)).astype(dtype)
+        results = []
+        for gradient in (one_row, np.repeat(one_row, n, axis=0)):
+            for has_bias in (True, False):
+                delta = np.full((n, n_units * n_pieces), np.nan, dtype)
+                bias = np.full(n_units * n_pieces, np.nan, dtype) if has_bias else None
+                mask = (include_probability, -3, 4, 5, 6)
+                _core.maxout_backward(gradient, winner, delta, bias, n_pieces, *mask, n_threads)
+                results.append(delta)
+                if has_bias:
+                    sums = delta.sum(axis=0, dtype=np.float64)
+                    # in double, in another order, and rounded once
+                    np.testing.assert_allclose(
+                        bias, sums, rtol=np.finfo(dtype).eps, atol=n * 4e-16 * np.abs(delta).max()
+                    )
+        for delta in results:
+            assert delta.tobytes() == results[0].tobytes()
+        assert np.count_nonzero(delta) <= n * n_units
+
+
+@pytest.mark.parametrize("wrong", [2, 0])
+def test_gradient_of_another_number_of_rows_is_refused(wrong) -> None:
+    arrays = [np.zeros((wrong, 3)), np.zeros((4, 3), np.uint8), np.zeros((4, 6)), None]
+    with pytest.raises(ValueError, match=f"gradient: expected size 4, got {wrong}"):
+        _core.maxout_backward(*arrays, 2, 1.0, 0, 0, 0, 0, 1)
 
 
 @pytest.mark.parametrize("requires_grad", [False, True])

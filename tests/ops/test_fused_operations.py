@@ -1,0 +1,231 @@
+"""What a fused step is made of: native and reference operations do the same into given buffers."""
+
+import inspect
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from fastgan.fused_operations import (
+    Draw,
+    Mask,
+    Move,
+    NativeOperations,
+    Operations,
+    ReferenceOperations,
+)
+
+DTYPES = [torch.float32, torch.float64]
+OPEN = Mask(1.0, 0, 0, 0)
+MASKS = [OPEN, Mask(0.5, 11, 3, 7), Mask(0.8, -5, 0, 1)]
+SHAPES = [(1, 1), (3, 17), (7, 48), (100, 33), (2, 1200)]
+
+
+def randn(*shape, dtype=torch.float64, seed=0):
+    generator = torch.Generator().manual_seed(seed + sum(shape))
+    return torch.randn(*shape, dtype=torch.float64, generator=generator).to(dtype)
+
+
+def whole(*shape, dtype=torch.float64, seed=0):
+    """Small whole numbers: their sums are exact, and some of them are equal."""
+    return randn(*shape, seed=seed).mul(2).round().clamp(-4, 4).to(dtype)
+
+
+def unwritten(*shape, dtype=torch.float64):
+    """Rows within a larger tensor, of NaN (or 255): what is left unwritten is noticed."""
+    whole_tensor = torch.full((shape[0] + 2, *shape[1:]), 255 if dtype == torch.uint8 else math.nan)
+    return whole_tensor.to(dtype)[1:-1]
+
+
+def run(name, n_threads, *arguments):
+    """Call the operation of both kinds on copies; return the tensors as each left them."""
+    left = []
+    for kind in (NativeOperations, ReferenceOperations):
+        operations = kind()
+        operations.n_threads = n_threads
+        copies = [
+            argument.clone() if isinstance(argument, torch.Tensor) else argument
+            for argument in arguments
+        ]
+        views = [
+            operations.view(copy) if isinstance(copy, torch.Tensor) else copy for copy in copies
+        ]
+        result = getattr(operations, name)(*views)
+        left.append(([copy for copy in copies if isinstance(copy, torch.Tensor)], result))
+    return left
+
+
+def assert_equal(name, n_threads, *arguments):
+    """Assert that both kinds leave the same bits, and that no number was left unwritten."""
+    (native, _), (reference, _) = run(name, n_threads, *arguments)
+    for got, wanted in zip(native, reference, strict=True):
+        torch.testing.assert_close(got, wanted, rtol=0, atol=0)
+        assert not torch.isnan(got).any()
+    return native
+
+
+def test_both_kinds_have_every_operation_of_the_same_face() -> None:
+    names = Operations.__abstractmethods__
+    assert len(names) == 10
+    for name in names:
+        signature = inspect.signature(getattr(Operations, name))
+        for kind in (NativeOperations, ReferenceOperations):
+            assert inspect.signature(getattr(kind, name)) == signature
+    with pytest.raises(TypeError, match="abstract"):
+        Operations()
+
+
+def test_views_are_over_the_tensors_memory() -> None:
+    for kind in (NativeOperations, ReferenceOperations):
+        operations = kind()
+        assert operations.n_threads == 1
+        tensor = torch.zeros(4, 3, requires_grad=True)
+        view = operations.view(tensor)
+        view[1:3] = 5
+        assert tensor.detach()[1:3].eq(5).all()
+        assert tensor.detach()[::3].eq(0).all()
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("kind", ["uniform", "normal"])
+def test_latent(kind, dtype, simd_level, n_threads) -> None:
+    for shape in SHAPES:
+        output = unwritten(*shape, dtype=dtype)
+        ((native,), _), ((reference,), _) = run("latent", n_threads, kind, Draw(-7, 5, 9), output)
+        if kind == "uniform":
+            assert torch.equal(native, reference)
+            assert native.abs().max() <= math.sqrt(3.0)
+        else:  # logarithm, sine and cosine of float32: within the two's last places
+            eps = torch.finfo(dtype).eps
+            torch.testing.assert_close(native, reference, rtol=16 * eps, atol=16 * eps)
+    for draw in (Draw(-8, 5, 9), Draw(-7, 6, 9), Draw(-7, 5, 8)):
+        (other,), _ = run("latent", n_threads, kind, draw, output)[0]
+        assert (other == native).sum() < 10
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("mask", MASKS)
+def test_dropout(mask, dtype, simd_level, n_threads) -> None:
+    for shape in SHAPES:
+        input = randn(*shape, dtype=dtype)
+        unchanged, output = assert_equal(
+            "dropout", n_threads, input, mask, unwritten(*shape, dtype=dtype)
+        )
+        assert torch.equal(unchanged, input)
+    share = (output != 0).double().mean().item()
+    # five standard deviations of 2,400 draws
+    assert abs(share - mask.include_probability) <= 5 * math.sqrt(0.25 / output.numel())
+    assert mask is not OPEN or share == 1
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("activation", ["linear", "relu"])
+@pytest.mark.parametrize("has_bias", [False, True])
+def test_linear_forward(has_bias, activation, dtype, n_threads) -> None:
+    for n, n_features, n_units in [(1, 1, 1), (7, 17, 5), (100, 100, 83)]:
+        arguments = [
+            whole(n, n_features, dtype=dtype),
+            whole(n_units, n_features, dtype=dtype, seed=1),
+            whole(n_units, dtype=dtype) if has_bias else None,
+        ]
+        output = unwritten(n, n_units, dtype=dtype)
+        assert_equal("linear_forward", n_threads, *arguments, activation, output)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("mask", MASKS)
+@pytest.mark.parametrize("n_pieces", [1, 2, 3, 5])
+def test_maxout_and_its_delta(n_pieces, mask, dtype, simd_level, n_threads) -> None:
+    """With ties; a gradient of one row is that of every row."""
+    for n, n_units in [(1, 1), (4, 16), (7, 17), (100, 33)]:
+        products = whole(n, n_units * n_pieces, dtype=dtype)
+        bias = whole(n_units * n_pieces, dtype=dtype)
+        values = unwritten(n, n_units, dtype=dtype)
+        winner = unwritten(n, n_units, dtype=torch.uint8)
+        *_, winner = assert_equal(
+            "maxout", n_threads, products, bias, n_pieces, mask, values, winner
+        )
+        assert winner.max() < n_pieces
+        pieces = (products + bias).reshape(n, n_units, n_pieces)
+        lowest = (pieces == pieces.amax(dim=2, keepdim=True)).int().argmax(dim=2)
+        assert torch.equal(winner.long(), lowest)
+        for n_rows in (1, n):
+            gradient = randn(n_rows, n_units, dtype=dtype)
+            delta = unwritten(n, n_units * n_pieces, dtype=dtype)
+            *_, delta = assert_equal(
+                "maxout_delta", n_threads, gradient, winner, n_pieces, mask, delta
+            )
+            at_winner = delta.reshape(n, n_units, n_pieces).gather(2, lowest[..., None])
+            assert at_winner.count_nonzero() == delta.count_nonzero()
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("mask", MASKS)
+@pytest.mark.parametrize("activation", ["linear", "relu", "sigmoid"])
+def test_activation_delta(activation, mask, dtype, simd_level, n_threads) -> None:
+    for n, n_columns in [*SHAPES, (300, 64)]:
+        for row_scale in (None, randn(n, dtype=dtype)):
+            values = randn(n, n_columns, dtype=dtype, seed=1).clamp(0, 1)
+            assert_equal(
+                "activation_delta",
+                n_threads,
+                randn(n, n_columns, dtype=dtype),
+                row_scale,
+                mask,
+                activation,
+                values,
+                unwritten(n, n_columns, dtype=dtype),
+            )
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("is_sparse", [False, True])
+def test_linear_input_gradient(is_sparse, dtype, n_threads) -> None:
+    for n, n_features, n_units in [(1, 1, 1), (7, 17, 5), (100, 100, 83)]:
+        delta = whole(n, n_units, dtype=dtype)
+        if is_sparse:
+            delta[:, torch.arange(n_units) % 5 > 0] = 0
+        weight = whole(n_units, n_features, dtype=dtype, seed=1)
+        gradient = unwritten(n, n_features, dtype=dtype)
+        assert_equal("linear_input_gradient", n_threads, delta, weight, gradient)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("max_norm", [None, 3.0])
+@pytest.mark.parametrize("is_scaled", [False, True])
+def test_linear_update(is_scaled, max_norm, dtype, n_threads) -> None:
+    for n, n_features, n_units in [(1, 1, 1), (7, 17, 5), (100, 100, 83)]:
+        arguments = (
+            whole(n, n_units, dtype=dtype),
+            whole(n, dtype=dtype) if is_scaled else None,
+            whole(n, n_features, dtype=dtype, seed=2),
+            whole(n_units, n_features, dtype=dtype, seed=3),
+            whole(n_units, n_features, dtype=dtype, seed=4),
+            whole(n_units, dtype=dtype, seed=5),
+            whole(n_units, dtype=dtype, seed=6),
+            Move(0.25, 0.5, max_norm),
+        )
+        (native, _), (reference, _) = run("linear_update", n_threads, *arguments)
+        for got, wanted in zip(native, reference, strict=True):
+            # the norm's square root and quotient, and the factor's rounding
+            rtol = 0 if max_norm is None else 4 * torch.finfo(dtype).eps
+            torch.testing.assert_close(got, wanted, rtol=rtol, atol=0)
+        for moved, before in zip(native[-4:], arguments[3:7], strict=True):
+            assert not torch.equal(moved, before)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("cost", ["non_saturating", "saturating"])
+def test_costs(cost, dtype) -> None:
+    for n in (1, 7, 100):
+        logits = 4 * randn(2 * n, 1, dtype=dtype)
+        arguments = (logits, cost, unwritten(2 * n, dtype=dtype), unwritten(n, dtype=dtype))
+        (native, means), (reference, expected) = run("costs", 1, *arguments)
+        assert torch.equal(native[0], logits)
+        # one rounding of each of n terms of one sign, and of what they are made of
+        eps = torch.finfo(dtype).eps
+        np.testing.assert_allclose(means, expected, rtol=(n + 16) * eps)
+        assert all(isinstance(mean, float) for mean in (*means, *expected))
+        for got, wanted in zip(native[1:], reference[1:], strict=True):
+            torch.testing.assert_close(got, wanted, rtol=16 * eps, atol=0)
