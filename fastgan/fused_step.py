@@ -45,15 +45,22 @@ _Pass = tuple[Passage, slice]
 
 _KEEP_ALL = Mask(1.0, 0, 0, 0)
 
+# What of a recipe the modules were made of; the rest may differ.
+_LAYER_FIELDS = ("n_latent", "generator", "discriminator", "output_include_probability")
+
 
 def why_not_fused(
     generator: nn.Module, discriminator: nn.Module, recipe: Recipe, impl: str
 ) -> str | None:
     """Say what keeps :class:`FusedStep` from training a pair; None if nothing does."""
-    if type(generator) is not Generator or type(discriminator) is not Discriminator:
-        return "the modules are not fastgan's own Generator and Discriminator"
-    if generator.recipe != recipe or discriminator.recipe != recipe:
-        return "the modules are of another recipe"
+    for module, expected in ((generator, Generator), (discriminator, Discriminator)):
+        if type(module) is not expected:
+            return f"it needs fastgan's own {expected.__name__}, not a {type(module).__qualname__}"
+    for field in _LAYER_FIELDS:
+        if any(
+            getattr(m.recipe, field) != getattr(recipe, field) for m in (generator, discriminator)
+        ):
+            return "the modules have other layers than the recipe"
     parameters = [*generator.parameters(), *discriminator.parameters()]
     if not all(parameter.requires_grad for parameter in parameters):
         return "some parameters are not to be trained"
@@ -202,6 +209,9 @@ class FusedStep(TrainingStep):
         self._move = Move(*self._rates(), self.recipe.max_norm)
         n_rows = batch.shape[0]
         if n_rows not in self._buffers:
+            # For two sizes at most: whole batches, and the last one of an epoch.
+            for size in [size for size in self._buffers if size != self.recipe.batch_size]:
+                del self._buffers[size]
             self._buffers[n_rows] = StepBuffers(
                 self.recipe, n_rows, self.dtype, self.device, self._operations.view
             )

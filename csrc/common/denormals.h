@@ -1,7 +1,8 @@
 // Numbers below the normal range taken for zero, for as long as an object of this class lives in a
 // thread. The velocity of a weight whose unit stays silent shrinks by the momentum at each step and
-// then stays below 1e-38 for good, where every operation takes a hundred cycles: a step of a trained
-// network would take half as long again. What is lost is below 1e-38 (1e-308 in double precision).
+// then stays below 1e-38 for good, where every operation takes a hundred cycles: a step of a
+// trained network would take half as long again. What is lost is below 1e-38 (1e-308 in double
+// precision).
 #pragma once
 
 #if defined(__x86_64__) || defined(_M_X64)

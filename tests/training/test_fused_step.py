@@ -72,22 +72,22 @@ OBSTACLES = {
     "a generator of the user's": (
         lambda: nn.Linear(5, 9),
         lambda: Discriminator(TINY),
-        "the modules are not fastgan's own Generator and Discriminator",
+        "it needs fastgan's own Generator, not a Linear",
     ),
     "a discriminator of the user's": (
         lambda: Generator(TINY),
         Foreign,
-        "the modules are not fastgan's own Generator and Discriminator",
+        "it needs fastgan's own Discriminator, not a Foreign",
     ),
     "a subclass": (
         lambda: Generator(TINY),
         lambda: Renamed(TINY),
-        "the modules are not fastgan's own Generator and Discriminator",
+        "it needs fastgan's own Discriminator, not a Renamed",
     ),
     "another recipe": (
         lambda: Generator(TINY),
         lambda: Discriminator(TINY.replace(output_include_probability=0.75)),
-        "the modules are of another recipe",
+        "the modules have other layers than the recipe",
     ),
     "frozen": (
         lambda: frozen(Generator(TINY)),
