@@ -107,6 +107,29 @@ def linear_update(
     max_norm: float,
     n_threads: int,
 ) -> None: ...
+def maxout_input_gradient(
+    delta: NDArray[Any],
+    winner: NDArray[Any],
+    n_pieces: int,
+    weight: NDArray[Any],
+    gradient: NDArray[Any],
+    n_threads: int,
+) -> None: ...
+def maxout_update(
+    delta: NDArray[Any],
+    winner: NDArray[Any],
+    n_pieces: int,
+    row_scale: NDArray[Any] | None,
+    input: NDArray[Any],
+    weight: NDArray[Any],
+    velocity: NDArray[Any],
+    bias: NDArray[Any] | None,
+    bias_velocity: NDArray[Any] | None,
+    lr: float,
+    momentum: float,
+    max_norm: float,
+    n_threads: int,
+) -> None: ...
 def activation_delta(
     gradient: NDArray[Any],
     row_scale: NDArray[Any] | None,

@@ -1,7 +1,8 @@
 """The memory that a fused training step works in: made once for each size of a batch.
 
-Two workspaces serve every layer in turn, so they stay in the cache: ``delta`` holds a layer's
-products on the way forward and its gradient on the way back, ``gradient`` that of its input.
+Workspaces serve every layer in turn, so they stay in the cache: ``products`` on the way forward,
+and on the way back ``delta``, the gradient of a layer's products, and ``gradient``, that of its
+input.
 """
 
 from __future__ import annotations
@@ -48,6 +49,7 @@ class DiscriminatorBuffers:
         images: View,
         values: list[View],
         winners: list[View],
+        products: list[View],
         deltas: list[View],
         gradients: list[View],
         logits: View,
@@ -56,7 +58,8 @@ class DiscriminatorBuffers:
         self.images = images
         self.values = values
         self.winners = winners  # uint8
-        self.deltas = deltas  # products, and later their gradients: (n_rows, n_units * n_pieces)
+        self.products = products  # (n_rows, n_units * n_pieces)
+        self.deltas = deltas  # of the winning pieces: (n_rows, n_units)
         self.gradients = gradients  # of the values
         self.logits = logits  # (n_rows, 1)
         self.ones = ones  # (n_rows, 1): the gradient of the logits
@@ -86,8 +89,10 @@ class StepBuffers:
         pieces = [layer.n_units * layer.n_pieces for layer in recipe.discriminator]
         widths = [layer.n_units for layer in recipe.generator]
         largest = n_rows * max(*widths, n_features)
-        delta = _Workspace(max([largest, *(2 * n_rows * p for p in pieces)]), dtype, device)
-        gradient = _Workspace(max([largest, *(2 * n_rows * u for u in units)]), dtype, device)
+        of_units = max([largest, *(2 * n_rows * n for n in units)])
+        products = _Workspace(max([0, *(2 * n_rows * n for n in pieces)]), dtype, device)
+        delta = _Workspace(of_units, dtype, device)
+        gradient = _Workspace(of_units, dtype, device)
 
         self.generator = GeneratorBuffers(
             latent=view(empty(n_rows, recipe.n_latent)),
@@ -112,7 +117,8 @@ class StepBuffers:
                 images=view(images[first:]),
                 values=[view(layer[first:]) for layer in values],
                 winners=[view(layer[first:]) for layer in winners],
-                deltas=[view(delta.matrix(n, width)) for width in pieces],
+                products=[view(products.matrix(n, width)) for width in pieces],
+                deltas=[view(delta.matrix(n, width)) for width in units],
                 gradients=[view(gradient.matrix(n, width)) for width in units],
                 logits=view(logits[first:]),
                 ones=view(ones[first:]),

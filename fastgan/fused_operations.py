@@ -78,10 +78,30 @@ class Operations(ABC):
         """Write each unit's largest piece, masked, and which it was; of equals the lowest."""
 
     @abstractmethod
-    def maxout_delta(
-        self, gradient: View, winner: View, n_pieces: int, mask: Mask, delta: View
+    def mask_gradient(self, gradient: View, mask: Mask, delta: View) -> None:
+        """Mask a gradient, of one row for all rows or of as many as ``delta``, into ``delta``."""
+
+    @abstractmethod
+    def maxout_input_gradient(
+        self, delta: View, winner: View, n_pieces: int, weight: View, gradient: View
     ) -> None:
-        """Write the gradient of the products, of a gradient of the values, of one row or all."""
+        """Write into ``gradient`` what the input's is, of a delta of the winning pieces alone."""
+
+    @abstractmethod
+    def maxout_update(
+        self,
+        delta: View,
+        winner: View,
+        n_pieces: int,
+        row_scale: View | None,
+        input: View,
+        weight: View,
+        velocity: View,
+        bias: View,
+        bias_velocity: View,
+        move: Move,
+    ) -> None:
+        """Do what linear_update does, by a delta of the winning pieces alone."""
 
     @abstractmethod
     def activation_delta(
@@ -154,11 +174,43 @@ class NativeOperations(Operations):
         """Write each unit's largest piece, masked, and which it was; of equals the lowest."""
         _core.maxout_forward(products, bias, values, winner, n_pieces, *mask, 0, self.n_threads)
 
-    def maxout_delta(
-        self, gradient: View, winner: View, n_pieces: int, mask: Mask, delta: View
+    def mask_gradient(self, gradient: View, mask: Mask, delta: View) -> None:
+        """Mask a gradient, of one row for all rows or of as many as ``delta``, into ``delta``."""
+        _core.activation_delta(gradient, None, *mask, "linear", delta, delta, self.n_threads)
+
+    def maxout_input_gradient(
+        self, delta: View, winner: View, n_pieces: int, weight: View, gradient: View
     ) -> None:
-        """Write the gradient of the products, of a gradient of the values, of one row or all."""
-        _core.maxout_backward(gradient, winner, delta, None, n_pieces, *mask, 0, self.n_threads)
+        """Write into ``gradient`` what the input's is, of a delta of the winning pieces alone."""
+        _core.maxout_input_gradient(delta, winner, n_pieces, weight, gradient, self.n_threads)
+
+    def maxout_update(
+        self,
+        delta: View,
+        winner: View,
+        n_pieces: int,
+        row_scale: View | None,
+        input: View,
+        weight: View,
+        velocity: View,
+        bias: View,
+        bias_velocity: View,
+        move: Move,
+    ) -> None:
+        """Do what linear_update does, by a delta of the winning pieces alone."""
+        _core.maxout_update(
+            delta,
+            winner,
+            n_pieces,
+            row_scale,
+            input,
+            weight,
+            velocity,
+            bias,
+            bias_velocity,
+            *_numbers(move),
+            self.n_threads,
+        )
 
     def activation_delta(
         self,
@@ -190,8 +242,6 @@ class NativeOperations(Operations):
         move: Move,
     ) -> None:
         """Move weight and bias against sum_i row_scale[i] delta[i, unit] input[i, :]."""
-        lr, momentum, max_norm = move
-        limit = math.inf if max_norm is None else max_norm
         _core.linear_update(
             delta,
             row_scale,
@@ -200,9 +250,7 @@ class NativeOperations(Operations):
             velocity,
             bias,
             bias_velocity,
-            lr,
-            momentum,
-            limit,
+            *_numbers(move),
             self.n_threads,
         )
 
@@ -249,13 +297,32 @@ class ReferenceOperations(Operations):
         values.copy_(_masked(best, mask))
         winner.copy_(which)
 
-    def maxout_delta(
-        self, gradient: View, winner: View, n_pieces: int, mask: Mask, delta: View
+    def mask_gradient(self, gradient: View, mask: Mask, delta: View) -> None:
+        """Mask a gradient, of one row for all rows or of as many as ``delta``, into ``delta``."""
+        delta.copy_(_masked(gradient.expand(delta.shape), mask))
+
+    def maxout_input_gradient(
+        self, delta: View, winner: View, n_pieces: int, weight: View, gradient: View
     ) -> None:
-        """Write the gradient of the products, of a gradient of the values, of one row or all."""
-        won = _masked(gradient.expand(winner.shape), mask)
-        pieces = delta.zero_().view(*winner.shape, n_pieces)
-        pieces.scatter_(2, winner.long().unsqueeze(2), won.unsqueeze(2))
+        """Write into ``gradient`` what the input's is, of a delta of the winning pieces alone."""
+        linear.linear_input_gradient(_of_pieces(delta, winner, n_pieces), weight, gradient)
+
+    def maxout_update(
+        self,
+        delta: View,
+        winner: View,
+        n_pieces: int,
+        row_scale: View | None,
+        input: View,
+        weight: View,
+        velocity: View,
+        bias: View,
+        bias_velocity: View,
+        move: Move,
+    ) -> None:
+        """Do what linear_update does, by a delta of the winning pieces alone."""
+        pieces = _of_pieces(delta, winner, n_pieces)
+        linear.linear_update(pieces, row_scale, input, weight, velocity, bias, bias_velocity, *move)
 
     def activation_delta(
         self,
@@ -302,6 +369,19 @@ class ReferenceOperations(Operations):
             float(torch.sigmoid(real).mean()),
             float(torch.sigmoid(fake).mean()),
         )
+
+
+def _numbers(move: Move) -> tuple[float, float, float]:
+    """Return a move as the native core takes it: no limit is an infinite one."""
+    lr, momentum, max_norm = move
+    return lr, momentum, math.inf if max_norm is None else max_norm
+
+
+def _of_pieces(delta: Tensor, winner: Tensor, n_pieces: int) -> Tensor:
+    """Spread the winners' deltas, (n, n_units), over all pieces: zero but at the winner."""
+    pieces = delta.new_zeros((*delta.shape, n_pieces))
+    pieces.scatter_(2, winner.long().unsqueeze(2), delta.unsqueeze(2))
+    return pieces.reshape(len(delta), -1)
 
 
 def _on(values: Tensor, draw: Draw) -> tuple[Tensor, int, int]:

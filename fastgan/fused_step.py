@@ -262,7 +262,7 @@ class FusedStep(TrainingStep):
         for index, (layer, spec) in enumerate(
             zip(self._maxout_layers, self.recipe.discriminator, strict=True)
         ):
-            products, output, winner = rows.deltas[index], rows.values[index], rows.winners[index]
+            products, output, winner = rows.products[index], rows.values[index], rows.winners[index]
             operations.linear_forward(values, layer.weight, None, "linear", products)
             for passage, part in passes:
                 operations.maxout(
@@ -305,36 +305,43 @@ class FusedStep(TrainingStep):
         inputs = [rows.images, *rows.values]
         gradient = self._output.weight  # of one row: every logit has the same
         for index in reversed(range(len(layers))):
-            delta = rows.deltas[index]
+            layer, n_pieces = layers[index], specs[index].n_pieces
+            delta, winner = rows.deltas[index], rows.winners[index]
             for passage, part in passes:
-                operations.maxout_delta(
+                operations.mask_gradient(
                     gradient if len(gradient) == 1 else gradient[part],
-                    rows.winners[index][part],
-                    specs[index].n_pieces,
                     self._mask(passage, index + 1),
                     delta[part],
                 )
             if move and index == len(layers) - 1:
-                self._move_layer(self._output, rows.ones, inputs[-1], buffers)
+                self._move_output(rows, inputs[-1], buffers)
             if index > 0:
                 gradient = rows.gradients[index - 1]
-                operations.linear_input_gradient(delta, layers[index].weight, gradient)
+                operations.maxout_input_gradient(delta, winner, n_pieces, layer.weight, gradient)
             elif images is not None:
-                operations.linear_input_gradient(
-                    delta[images], layers[0].weight, buffers.image_gradient
+                operations.maxout_input_gradient(
+                    delta[images], winner[images], n_pieces, layer.weight, buffers.image_gradient
                 )
             if move:
-                self._move_layer(layers[index], delta, inputs[index], buffers)
+                operations.maxout_update(
+                    delta,
+                    winner,
+                    n_pieces,
+                    buffers.discriminator_scale,
+                    inputs[index],
+                    *layer,
+                    self._move,
+                )
         if not layers:
             if images is not None:
                 buffers.image_gradient[:] = gradient
             if move:
-                self._move_layer(self._output, rows.ones, inputs[-1], buffers)
+                self._move_output(rows, inputs[-1], buffers)
 
-    def _move_layer(self, layer: _Layer, delta: View, input: View, buffers: StepBuffers) -> None:
-        """Move a layer of D by both passes' rows."""
+    def _move_output(self, rows: DiscriminatorBuffers, input: View, buffers: StepBuffers) -> None:
+        """Move D's output unit; the gradient of its logits is one, times each row's scale."""
         self._operations.linear_update(
-            delta, buffers.discriminator_scale, input, *layer, self._move
+            rows.ones, buffers.discriminator_scale, input, *self._output, self._move
         )
 
     def _back_through_generator(self, buffers: StepBuffers, passage: Passage) -> None:

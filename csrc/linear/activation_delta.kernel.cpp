@@ -6,16 +6,17 @@ namespace fastgan::FASTGAN_LEVEL {
 namespace {
 
 template <class T>
-void run(std::size_t n_rows, std::size_t n_columns, const T* gradient, const T* row_scale,
-         const DropoutMask& mask, std::uint64_t first, Activation activation, const T* values,
-         T* delta) {
+void run(std::size_t n_rows, std::size_t n_columns, const T* gradient, std::size_t gradient_stride,
+         const T* row_scale, const DropoutMask& mask, std::uint64_t first, Activation activation,
+         const T* values, T* delta) {
   for (std::size_t row = 0; row < n_rows; ++row) {
     const std::size_t at = row * n_columns;
+    const T* from = gradient + row * gradient_stride;
     T* __restrict to = delta + at;
     if (mask.threshold != kKeepAll) {
-      drop(mask, first + at, n_columns, gradient + at, to);
+      drop(mask, first + at, n_columns, from, to);
     } else {
-      std::copy_n(gradient + at, n_columns, to);
+      std::copy_n(from, n_columns, to);
     }
     if (row_scale != nullptr) {
       const T scale = row_scale[row];
@@ -33,15 +34,19 @@ void run(std::size_t n_rows, std::size_t n_columns, const T* gradient, const T* 
 }  // namespace
 
 void activation_delta_float(std::size_t n_rows, std::size_t n_columns, const float* gradient,
-                            const float* row_scale, const DropoutMask& mask, std::uint64_t first,
-                            Activation activation, const float* values, float* delta) {
-  run(n_rows, n_columns, gradient, row_scale, mask, first, activation, values, delta);
+                            std::size_t gradient_stride, const float* row_scale,
+                            const DropoutMask& mask, std::uint64_t first, Activation activation,
+                            const float* values, float* delta) {
+  run(n_rows, n_columns, gradient, gradient_stride, row_scale, mask, first, activation, values,
+      delta);
 }
 
 void activation_delta_double(std::size_t n_rows, std::size_t n_columns, const double* gradient,
-                             const double* row_scale, const DropoutMask& mask, std::uint64_t first,
-                             Activation activation, const double* values, double* delta) {
-  run(n_rows, n_columns, gradient, row_scale, mask, first, activation, values, delta);
+                             std::size_t gradient_stride, const double* row_scale,
+                             const DropoutMask& mask, std::uint64_t first, Activation activation,
+                             const double* values, double* delta) {
+  run(n_rows, n_columns, gradient, gradient_stride, row_scale, mask, first, activation, values,
+      delta);
 }
 
 }  // namespace fastgan::FASTGAN_LEVEL

@@ -220,7 +220,35 @@ void list_rows(const LinearShape& shape, const T* delta, std::size_t first_row,
   }
 }
 
+template <class T>
+void list_winners(const LinearShape& shape, const WinnerDelta<T>& delta, std::size_t first_row,
+                  std::size_t last_row, const NonzeroRows<T>& rows) {
+  const std::size_t n_units = shape.n_units / delta.n_pieces;
+  for (std::size_t row = first_row; row < last_row; ++row) {
+    const std::uint8_t* winner = delta.winner + row * n_units;
+    Nonzero<T>* list = rows.lists + row * shape.n_units;
+    std::size_t n_listed = 0;
+    for_nonzero(delta.values + row * n_units, n_units, [&](std::size_t unit, T value) {
+      if (winner[unit] >= delta.n_pieces) return;
+      list[n_listed++] = {static_cast<std::uint32_t>(unit * delta.n_pieces + winner[unit]), value};
+    });
+    rows.counts[row] = n_listed;
+  }
+}
+
 }  // namespace
+
+void maxout_list_float(const LinearShape& shape, const WinnerDelta<float>& delta,
+                       std::size_t first_row, std::size_t last_row,
+                       const NonzeroRows<float>& rows) {
+  list_winners(shape, delta, first_row, last_row, rows);
+}
+
+void maxout_list_double(const LinearShape& shape, const WinnerDelta<double>& delta,
+                        std::size_t first_row, std::size_t last_row,
+                        const NonzeroRows<double>& rows) {
+  list_winners(shape, delta, first_row, last_row, rows);
+}
 
 void linear_list_float(const LinearShape& shape, const float* delta, std::size_t first_row,
                        std::size_t last_row, const NonzeroRows<float>& rows) {

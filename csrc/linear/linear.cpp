@@ -57,31 +57,47 @@ void linear_forward(const LinearShape& shape, const T* input, const T* weight, c
   }
 }
 
+// Lists what is not zero in all rows, then calls gather(rows, begin, end) for parts of the features
+// of about equal width, at most 8 registers, as many as the threads can share evenly.
+template <class T, class List, class Gather>
+void by_lists(const LinearShape& shape, std::size_t n_threads, const List& list,
+              const Gather& gather) {
+  constexpr std::size_t kLine = 64 / sizeof(T);
+  thread_local std::vector<Nonzero<T>> lists;  // they only ever grow: what is paged in stays
+  thread_local std::vector<std::size_t> counts;
+  if (lists.size() < shape.n_rows * shape.n_units) lists.resize(shape.n_rows * shape.n_units);
+  if (counts.size() < shape.n_rows) counts.resize(shape.n_rows);
+  const NonzeroRows<T> rows{lists.data(), counts.data()};
+  in_parts(shape.n_rows, (shape.n_rows + n_threads - 1) / n_threads, 1, n_threads,
+           [&](std::size_t begin, std::size_t end) { list(begin, end, rows); });
+  const std::size_t n_parts = (shape.n_features + 8 * kLine - 1) / (8 * kLine);
+  const std::size_t n_even = (n_parts + n_threads - 1) / n_threads * n_threads;
+  in_parts(shape.n_features, (shape.n_features + n_even - 1) / n_even, kLine, n_threads,
+           [&](std::size_t begin, std::size_t end) { gather(rows, begin, end); });
+}
+
 template <class T>
 void linear_input_gradient(const LinearShape& shape, const T* delta, const T* weight, T* gradient,
                            std::size_t n_threads) {
   n_threads = threads_worth(shape, n_threads);
   const auto run = [&](auto kernel, auto list, auto count) {
-    constexpr std::size_t kLine = 64 / sizeof(T);
     const std::size_t n = shape.n_rows * shape.n_units;
-    NonzeroRows<T> rows{nullptr, nullptr};
-    // A wide part of a large matrix: what lies side by side in a page of memory is packed together.
-    std::size_t size = (shape.n_features < 2048 ? 3 : 12) * kLine;
     if (count(delta, n) * kDenseAdvantage < n) {
-      thread_local std::vector<Nonzero<T>> lists;  // they only ever grow: what is paged in stays
-      thread_local std::vector<std::size_t> counts;
-      if (lists.size() < n) lists.resize(n);
-      if (counts.size() < shape.n_rows) counts.resize(shape.n_rows);
-      rows = {lists.data(), counts.data()};
-      in_parts(shape.n_rows, (shape.n_rows + n_threads - 1) / n_threads, 1, n_threads,
-               [&](std::size_t begin, std::size_t end) { list(shape, delta, begin, end, rows); });
-      // Parts of about equal width, at most 8 registers, as many as the threads can share evenly.
-      const std::size_t n_parts = (shape.n_features + 8 * kLine - 1) / (8 * kLine);
-      const std::size_t n_even = (n_parts + n_threads - 1) / n_threads * n_threads;
-      size = (shape.n_features + n_even - 1) / n_even;
+      by_lists<T>(
+          shape, n_threads,
+          [&](std::size_t begin, std::size_t end, const NonzeroRows<T>& rows) {
+            list(shape, delta, begin, end, rows);
+          },
+          [&](const NonzeroRows<T>& rows, std::size_t begin, std::size_t end) {
+            kernel(shape, delta, rows, weight, begin, end, gradient);
+          });
+      return;
     }
+    // A wide part of a large matrix: what lies side by side in a page of memory is packed together.
+    constexpr std::size_t kLine = 64 / sizeof(T);
+    const std::size_t size = (shape.n_features < 2048 ? 3 : 12) * kLine;
     in_parts(shape.n_features, size, kLine, n_threads, [&](std::size_t begin, std::size_t end) {
-      kernel(shape, delta, rows, weight, begin, end, gradient);
+      kernel(shape, delta, {nullptr, nullptr}, weight, begin, end, gradient);
     });
   };
   if constexpr (std::is_same_v<T, float>) {
@@ -90,6 +106,45 @@ void linear_input_gradient(const LinearShape& shape, const T* delta, const T* we
   } else {
     run(FASTGAN_DISPATCH(linear_input_gradient_double), FASTGAN_DISPATCH(linear_list_double),
         FASTGAN_DISPATCH(count_nonzero_double));
+  }
+}
+
+template <class T>
+void maxout_input_gradient(const LinearShape& shape, const WinnerDelta<T>& delta, const T* weight,
+                           T* gradient, std::size_t n_threads) {
+  n_threads = threads_worth(shape, n_threads);
+  const auto run = [&](auto kernel, auto list) {
+    by_lists<T>(
+        shape, n_threads,
+        [&](std::size_t begin, std::size_t end, const NonzeroRows<T>& rows) {
+          list(shape, delta, begin, end, rows);
+        },
+        [&](const NonzeroRows<T>& rows, std::size_t begin, std::size_t end) {
+          kernel(shape, nullptr, rows, weight, begin, end, gradient);
+        });
+  };
+  if constexpr (std::is_same_v<T, float>) {
+    run(FASTGAN_DISPATCH(linear_input_gradient_float), FASTGAN_DISPATCH(maxout_list_float));
+  } else {
+    run(FASTGAN_DISPATCH(linear_input_gradient_double), FASTGAN_DISPATCH(maxout_list_double));
+  }
+}
+
+template <class T>
+void maxout_update(const LinearShape& shape, const WinnerDelta<T>& delta, const T* row_scale,
+                   const T* input, const MomentumSgd& move, T* weight, T* velocity, T* bias,
+                   T* bias_velocity, std::size_t n_threads) {
+  const auto run = [&](auto kernel) {
+    in_parts(shape.n_units, kUnitsPerTask, delta.n_pieces, threads_worth(shape, n_threads),
+             [&](std::size_t begin, std::size_t end) {
+               kernel(shape, delta, row_scale, input, move, begin, end, weight, velocity, bias,
+                      bias_velocity);
+             });
+  };
+  if constexpr (std::is_same_v<T, float>) {
+    run(FASTGAN_DISPATCH(maxout_update_float));
+  } else {
+    run(FASTGAN_DISPATCH(maxout_update_double));
   }
 }
 
@@ -113,16 +168,16 @@ void linear_update(const LinearShape& shape, const T* delta, const T* row_scale,
 
 template <class T>
 void activation_delta(std::size_t n_rows, std::size_t n_columns, const T* gradient,
-                      const T* row_scale, const DropoutMask& mask, Activation activation,
-                      const T* values, T* delta, std::size_t n_threads) {
+                      std::size_t gradient_stride, const T* row_scale, const DropoutMask& mask,
+                      Activation activation, const T* values, T* delta, std::size_t n_threads) {
   const auto run = [&](auto kernel) {
     parallel_rows(n_rows, kElementsPerThread / std::max<std::size_t>(n_columns, 1) + 1, n_threads,
                   [&](std::size_t begin, std::size_t end) {
                     const FlushDenormals flush;
                     const std::size_t at = begin * n_columns;
-                    kernel(end - begin, n_columns, gradient + at,
-                           row_scale == nullptr ? nullptr : row_scale + begin, mask, at, activation,
-                           values + at, delta + at);
+                    kernel(end - begin, n_columns, gradient + begin * gradient_stride,
+                           gradient_stride, row_scale == nullptr ? nullptr : row_scale + begin,
+                           mask, at, activation, values + at, delta + at);
                   });
   };
   if constexpr (std::is_same_v<T, float>) {
@@ -138,7 +193,11 @@ void activation_delta(std::size_t n_rows, std::size_t n_columns, const T* gradie
   template void linear_input_gradient<T>(const LinearShape&, const T*, const T*, T*, std::size_t); \
   template void linear_update<T>(const LinearShape&, const T*, const T*, const T*,                 \
                                  const MomentumSgd&, T*, T*, T*, T*, std::size_t);                 \
-  template void activation_delta<T>(std::size_t, std::size_t, const T*, const T*,                  \
+  template void maxout_input_gradient<T>(const LinearShape&, const WinnerDelta<T>&, const T*, T*,  \
+                                         std::size_t);                                             \
+  template void maxout_update<T>(const LinearShape&, const WinnerDelta<T>&, const T*, const T*,    \
+                                 const MomentumSgd&, T*, T*, T*, T*, std::size_t);                 \
+  template void activation_delta<T>(std::size_t, std::size_t, const T*, std::size_t, const T*,     \
                                     const DropoutMask&, Activation, const T*, T*, std::size_t);
 FASTGAN_INSTANTIATE(float)
 FASTGAN_INSTANTIATE(double)

@@ -45,13 +45,31 @@ void linear_update(const LinearShape& shape, const T* delta, const T* row_scale,
                    const MomentumSgd& move, T* weight, T* velocity, T* bias, T* bias_velocity,
                    std::size_t n_threads);
 
+// A maxout layer's delta in short: values (n_rows, n_units / n_pieces), and which piece of each
+// unit they belong to; the other pieces' are zero. A winner beyond the pieces belongs to none.
+template <class T>
+struct WinnerDelta {
+  const T* values;
+  const std::uint8_t* winner;
+  std::size_t n_pieces;
+};
+
+// The same two, for such a delta: bit for bit what they would be for the long one.
+template <class T>
+void maxout_input_gradient(const LinearShape& shape, const WinnerDelta<T>& delta, const T* weight,
+                           T* gradient, std::size_t n_threads);
+template <class T>
+void maxout_update(const LinearShape& shape, const WinnerDelta<T>& delta, const T* row_scale,
+                   const T* input, const MomentumSgd& move, T* weight, T* velocity, T* bias,
+                   T* bias_velocity, std::size_t n_threads);
+
 // delta = gradient activation'(.), written with the activation's own values, all (n_rows,
 // n_columns); the gradient is scaled by row (row_scale may be null) and masked as element i of the
-// batch.
+// batch. gradient_stride is n_columns, or 0 where all rows have one gradient.
 template <class T>
 void activation_delta(std::size_t n_rows, std::size_t n_columns, const T* gradient,
-                      const T* row_scale, const DropoutMask& mask, Activation activation,
-                      const T* values, T* delta, std::size_t n_threads);
+                      std::size_t gradient_stride, const T* row_scale, const DropoutMask& mask,
+                      Activation activation, const T* values, T* delta, std::size_t n_threads);
 
 // Units [first_unit, last_unit) of every row.
 FASTGAN_DECLARE_KERNEL(void, linear_forward_float,
@@ -75,9 +93,17 @@ struct NonzeroRows {
   Nonzero<T>* lists;
   std::size_t* counts;
 };
+FASTGAN_DECLARE_KERNEL(void, maxout_list_float,
+                       (const LinearShape& shape, const WinnerDelta<float>& delta,
+                        std::size_t first_row, std::size_t last_row,
+                        const NonzeroRows<float>& rows))
 FASTGAN_DECLARE_KERNEL(void, linear_list_float,
                        (const LinearShape& shape, const float* delta, std::size_t first_row,
                         std::size_t last_row, const NonzeroRows<float>& rows))
+FASTGAN_DECLARE_KERNEL(void, maxout_list_double,
+                       (const LinearShape& shape, const WinnerDelta<double>& delta,
+                        std::size_t first_row, std::size_t last_row,
+                        const NonzeroRows<double>& rows))
 FASTGAN_DECLARE_KERNEL(void, linear_list_double,
                        (const LinearShape& shape, const double* delta, std::size_t first_row,
                         std::size_t last_row, const NonzeroRows<double>& rows))
@@ -92,7 +118,8 @@ FASTGAN_DECLARE_KERNEL(void, linear_input_gradient_double,
                         const NonzeroRows<double>& rows, const double* weight, std::size_t first,
                         std::size_t last, double* gradient))
 
-// Units [first_unit, last_unit): gradient, velocity, weight, norm, bias.
+// Units [first_unit, last_unit): gradient, velocity, weight, norm, bias. maxout_update: whole units
+// of n_pieces.
 FASTGAN_DECLARE_KERNEL(void, linear_update_float,
                        (const LinearShape& shape, const float* delta, const float* row_scale,
                         const float* input, const MomentumSgd& move, std::size_t first_unit,
@@ -106,12 +133,26 @@ FASTGAN_DECLARE_KERNEL(void, linear_update_double,
 
 FASTGAN_DECLARE_KERNEL(void, activation_delta_float,
                        (std::size_t n_rows, std::size_t n_columns, const float* gradient,
-                        const float* row_scale, const DropoutMask& mask, std::uint64_t first,
-                        Activation activation, const float* values, float* delta))
+                        std::size_t gradient_stride, const float* row_scale,
+                        const DropoutMask& mask, std::uint64_t first, Activation activation,
+                        const float* values, float* delta))
 FASTGAN_DECLARE_KERNEL(void, activation_delta_double,
                        (std::size_t n_rows, std::size_t n_columns, const double* gradient,
-                        const double* row_scale, const DropoutMask& mask, std::uint64_t first,
-                        Activation activation, const double* values, double* delta))
+                        std::size_t gradient_stride, const double* row_scale,
+                        const DropoutMask& mask, std::uint64_t first, Activation activation,
+                        const double* values, double* delta))
+
+FASTGAN_DECLARE_KERNEL(void, maxout_update_float,
+                       (const LinearShape& shape, const WinnerDelta<float>& delta,
+                        const float* row_scale, const float* input, const MomentumSgd& move,
+                        std::size_t first_unit, std::size_t last_unit, float* weight,
+                        float* velocity, float* bias, float* bias_velocity))
+
+FASTGAN_DECLARE_KERNEL(void, maxout_update_double,
+                       (const LinearShape& shape, const WinnerDelta<double>& delta,
+                        const double* row_scale, const double* input, const MomentumSgd& move,
+                        std::size_t first_unit, std::size_t last_unit, double* weight,
+                        double* velocity, double* bias, double* bias_velocity))
 
 // How many numbers of n are not zero.
 FASTGAN_DECLARE_KERNEL(std::size_t, count_nonzero_float, (const float* values, std::size_t n))

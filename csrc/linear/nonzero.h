@@ -15,18 +15,26 @@ FASTGAN_INLINE void grow(Vector& memory, std::size_t size) {
   if (memory.size() < size) memory.resize(size);
 }
 
-// Appends the numbers of a row that are not zero, in order, and returns how many there are.
-template <class T>
-FASTGAN_INLINE std::size_t list_nonzero(const T* row, std::size_t n, Nonzero<T>* list) {
+// Calls body(i, values[i]) for what is not zero, in order.
+template <class T, class Body>
+FASTGAN_INLINE void for_nonzero(const T* values, std::size_t n, const Body& body) {
   using V = Vector<T>;
-  std::size_t found = 0;
   for (std::size_t at = 0; at < n; at += V::width) {
-    const V values = n - at < V::width ? V::load_first(row + at, n - at) : V::load(row + at);
-    for (std::uint32_t mask = nonzero(values); mask != 0; mask &= mask - 1) {
+    const V some = n - at < V::width ? V::load_first(values + at, n - at) : V::load(values + at);
+    for (std::uint32_t mask = nonzero(some); mask != 0; mask &= mask - 1) {
       const std::size_t i = at + static_cast<std::size_t>(std::countr_zero(mask));
-      list[found++] = {static_cast<std::uint32_t>(i), row[i]};
+      body(i, values[i]);
     }
   }
+}
+
+// Lists the numbers of a row that are not zero, and returns how many there are.
+template <class T>
+FASTGAN_INLINE std::size_t list_nonzero(const T* row, std::size_t n, Nonzero<T>* list) {
+  std::size_t found = 0;
+  for_nonzero(row, n, [&](std::size_t i, T value) {
+    list[found++] = {static_cast<std::uint32_t>(i), value};
+  });
   return found;
 }
 

@@ -177,29 +177,49 @@ FASTGAN_NOINLINE void scatter(const Nonzero<T>* list, std::size_t n_listed,
   move_all<n_vectors>(mover, sum, n_last, weight, velocity);
 }
 
-// Lists of the rows in which each of some units has a gradient, scaled.
+// Lists of the rows in which each of some units has a gradient, scaled; and the sum of each unit's
+// gradients, which is the bias's.
 template <class T>
 struct UnitLists {
   std::vector<Nonzero<T>> entries;  // n_rows places a unit
   std::vector<std::size_t> counts;
+  std::vector<double> sums;
 
-  void make(const LinearShape& shape, const T* delta, const T* row_scale, std::size_t first_unit,
-            std::size_t n_units) {
-    using V = Vector<T>;
+  void begin(const LinearShape& shape, std::size_t n_units) {
     grow(entries, n_units * shape.n_rows);
     counts.assign(n_units, 0);
+    sums.assign(n_units, 0.0);
+  }
+
+  FASTGAN_INLINE void add(const LinearShape& shape, std::size_t unit, std::size_t row, T scale,
+                          T value) {
+    entries[unit * shape.n_rows + counts[unit]++] = {static_cast<std::uint32_t>(row),
+                                                     scale * value};
+    sums[unit] += static_cast<double>(scale) * static_cast<double>(value);
+  }
+
+  void list(const LinearShape& shape, const T* delta, const T* row_scale, std::size_t first_unit,
+            std::size_t n_units) {
+    begin(shape, n_units);
     for (std::size_t row = 0; row < shape.n_rows; ++row) {
       const T scale = row_scale == nullptr ? T{1} : row_scale[row];
-      const T* from = delta + row * shape.n_units + first_unit;
-      for (std::size_t at = 0; at < n_units; at += V::width) {
-        const V values =
-            n_units - at < V::width ? V::load_first(from + at, n_units - at) : V::load(from + at);
-        for (std::uint32_t mask = nonzero(values); mask != 0; mask &= mask - 1) {
-          const std::size_t u = at + static_cast<std::size_t>(std::countr_zero(mask));
-          entries[u * shape.n_rows + counts[u]++] = {static_cast<std::uint32_t>(row),
-                                                     scale * from[u]};
-        }
-      }
+      for_nonzero(delta + row * shape.n_units + first_unit, n_units,
+                  [&](std::size_t unit, T value) { add(shape, unit, row, scale, value); });
+    }
+  }
+
+  void list(const LinearShape& shape, const WinnerDelta<T>& delta, const T* row_scale,
+            std::size_t first_unit, std::size_t n_units) {
+    begin(shape, n_units);
+    const std::size_t n_pieces = delta.n_pieces, n_in_all = shape.n_units / n_pieces;
+    for (std::size_t row = 0; row < shape.n_rows; ++row) {
+      const T scale = row_scale == nullptr ? T{1} : row_scale[row];
+      const std::size_t at = row * n_in_all + first_unit / n_pieces;
+      const std::uint8_t* winner = delta.winner + at;
+      for_nonzero(delta.values + at, n_units / n_pieces, [&](std::size_t unit, T value) {
+        if (winner[unit] >= n_pieces) return;
+        add(shape, unit * n_pieces + winner[unit], row, scale, value);
+      });
     }
   }
 };
@@ -261,45 +281,87 @@ void sparse(const LinearShape& shape, const UnitLists<T>& lists, const T* input,
 }
 
 template <class T>
-void update(const LinearShape& shape, const T* delta, const T* row_scale, const T* input,
-            const MomentumSgd& move, std::size_t first_unit, std::size_t last_unit, T* weight,
-            T* velocity, T* bias, T* bias_velocity) {
-  const std::size_t n_units = last_unit - first_unit;
-  const T lr = static_cast<T>(move.lr), momentum = static_cast<T>(move.momentum);
-  const Mover<T> mover{Vector<T>::broadcast(lr), Vector<T>::broadcast(momentum)};
-  std::size_t n_nonzero = 0;
-  for (std::size_t row = 0; row < shape.n_rows; ++row) {
-    n_nonzero += count_nonzero(delta + row * shape.n_units + first_unit, n_units);
-  }
-  if (n_nonzero * kDenseAdvantage < shape.n_rows * n_units) {
-    thread_local UnitLists<T> lists;
-    lists.make(shape, delta, row_scale, first_unit, n_units);
-    sparse(shape, lists, input, mover, first_unit, last_unit, weight, velocity);
-  } else {
-    dense(shape, delta, row_scale, input, mover, first_unit, last_unit, weight, velocity);
-  }
+void limit_and_move_bias(const LinearShape& shape, const MomentumSgd& move, const double* sums,
+                         std::size_t first_unit, std::size_t last_unit, T* weight, T* bias,
+                         T* bias_velocity) {
   if (!std::isinf(move.max_norm)) {
     for (std::size_t unit = first_unit; unit < last_unit; ++unit) {
       limit_norm(move.max_norm, shape.n_features, weight + unit * shape.n_features);
     }
   }
   if (bias == nullptr) return;
-  thread_local std::vector<double> sums;
-  sums.assign(n_units, 0.0);
-  for (std::size_t row = 0; row < shape.n_rows; ++row) {
-    const double scale = row_scale == nullptr ? 1.0 : static_cast<double>(row_scale[row]);
-    const T* from = delta + row * shape.n_units + first_unit;
-    double* __restrict to = sums.data();
-    for (std::size_t u = 0; u < n_units; ++u) to[u] += scale * static_cast<double>(from[u]);
-  }
-  for (std::size_t u = 0; u < n_units; ++u) {
-    T& v = bias_velocity[first_unit + u];
-    v = momentum * v - lr * static_cast<T>(sums[u]);
-    bias[first_unit + u] += v;
+  const T lr = static_cast<T>(move.lr), momentum = static_cast<T>(move.momentum);
+  for (std::size_t unit = first_unit; unit < last_unit; ++unit) {
+    T& v = bias_velocity[unit];
+    v = momentum * v - lr * static_cast<T>(sums[unit - first_unit]);
+    bias[unit] += v;
   }
 }
 
+template <class T>
+Mover<T> mover_of(const MomentumSgd& move) {
+  return {Vector<T>::broadcast(static_cast<T>(move.lr)),
+          Vector<T>::broadcast(static_cast<T>(move.momentum))};
+}
+
+template <class T>
+void update(const LinearShape& shape, const T* delta, const T* row_scale, const T* input,
+            const MomentumSgd& move, std::size_t first_unit, std::size_t last_unit, T* weight,
+            T* velocity, T* bias, T* bias_velocity) {
+  const std::size_t n_units = last_unit - first_unit;
+  std::size_t n_nonzero = 0;
+  for (std::size_t row = 0; row < shape.n_rows; ++row) {
+    n_nonzero += count_nonzero(delta + row * shape.n_units + first_unit, n_units);
+  }
+  thread_local UnitLists<T> lists;
+  if (n_nonzero * kDenseAdvantage < shape.n_rows * n_units) {
+    lists.list(shape, delta, row_scale, first_unit, n_units);
+    sparse(shape, lists, input, mover_of<T>(move), first_unit, last_unit, weight, velocity);
+  } else {
+    dense(shape, delta, row_scale, input, mover_of<T>(move), first_unit, last_unit, weight,
+          velocity);
+    if (bias != nullptr) {
+      lists.sums.assign(n_units, 0.0);
+      double* __restrict sums = lists.sums.data();
+      for (std::size_t row = 0; row < shape.n_rows; ++row) {
+        const double scale = row_scale == nullptr ? 1.0 : static_cast<double>(row_scale[row]);
+        const T* from = delta + row * shape.n_units + first_unit;
+        for (std::size_t u = 0; u < n_units; ++u) sums[u] += scale * static_cast<double>(from[u]);
+      }
+    }
+  }
+  limit_and_move_bias(shape, move, lists.sums.data(), first_unit, last_unit, weight, bias,
+                      bias_velocity);
+}
+
+template <class T>
+void update(const LinearShape& shape, const WinnerDelta<T>& delta, const T* row_scale,
+            const T* input, const MomentumSgd& move, std::size_t first_unit, std::size_t last_unit,
+            T* weight, T* velocity, T* bias, T* bias_velocity) {
+  thread_local UnitLists<T> lists;
+  lists.list(shape, delta, row_scale, first_unit, last_unit - first_unit);
+  sparse(shape, lists, input, mover_of<T>(move), first_unit, last_unit, weight, velocity);
+  limit_and_move_bias(shape, move, lists.sums.data(), first_unit, last_unit, weight, bias,
+                      bias_velocity);
+}
+
 }  // namespace
+
+void maxout_update_float(const LinearShape& shape, const WinnerDelta<float>& delta,
+                         const float* row_scale, const float* input, const MomentumSgd& move,
+                         std::size_t first_unit, std::size_t last_unit, float* weight,
+                         float* velocity, float* bias, float* bias_velocity) {
+  update(shape, delta, row_scale, input, move, first_unit, last_unit, weight, velocity, bias,
+         bias_velocity);
+}
+
+void maxout_update_double(const LinearShape& shape, const WinnerDelta<double>& delta,
+                          const double* row_scale, const double* input, const MomentumSgd& move,
+                          std::size_t first_unit, std::size_t last_unit, double* weight,
+                          double* velocity, double* bias, double* bias_velocity) {
+  update(shape, delta, row_scale, input, move, first_unit, last_unit, weight, velocity, bias,
+         bias_velocity);
+}
 
 void linear_update_float(const LinearShape& shape, const float* delta, const float* row_scale,
                          const float* input, const MomentumSgd& move, std::size_t first_unit,
