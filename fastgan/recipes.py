@@ -198,7 +198,9 @@ MNIST = Recipe(
     output_initial_range=0.005,  # y: irange .005
     batch_size=100,  # SGD batch_size: 100
     learning_rate=0.1,  # SGD learning_rate: .1
-    n_epochs=100,  # OURS: the released recipe states no end
+    # OURS: the released recipe states no end. The validation score still rises at this one, by half a
+    # nat an epoch or less.
+    n_epochs=200,
     evaluate_every=5,  # OURS
 )
 
@@ -206,11 +208,13 @@ MNIST = Recipe(
 # weights. Training is untouched by it, bit for bit.
 MNIST_AVERAGED = MNIST.replace(
     name="mnist-averaged",
-    # OURS. A memory of 1 / (1 - .9995) x 10 updates: 20,000, or 40 epochs. Chosen by validation
-    # images, seed 0, epoch 175: the last weights 171 nats, with .997 207, .999 213.7, .9995 214.6,
-    # .9998 213.6 (still rising).
+    # OURS. A memory of 1 / (1 - .9995) x 10 updates: 20,000, or 40 epochs. In trials on validation
+    # images (seed 0, epoch 175, begun late) .99, .997, .999, .9995, .9998: 197, 207, 214, 215, 214.
     average_decay=0.9995,
     average_every=10,  # OURS: a tenth of the cost of averaging after every update
+    # OURS: where validation images score highest, on both seeds tried. Later the average forgets the
+    # early weights, whose share makes samples smoother, and the score falls again.
+    n_epochs=60,
 )
 
 # A recipe of OUR OWN for scikit-learn's 8x8 digits: the paper has none. The shape follows MNIST's
