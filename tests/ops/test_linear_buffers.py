@@ -83,6 +83,11 @@ def test_nothing_beyond_an_array_is_read() -> None:
                             _core.linear_input_gradient(delta, w, g, 1)
                             _core.linear_update(delta, scale, x, w, v, b, c, .1, .5, 1.0, 1)
                             _core.activation_delta(out, scale, .5, 1, 2, 3, "relu", out, delta, 1)
+                            m = 3 if n_units % 3 == 0 else 1
+                            short = new(n, n_units // m)
+                            won = placed(random.integers(0, m, short.shape, np.uint8), at_end)
+                            _core.maxout_input_gradient(short, won, m, w, g, 1)
+                            _core.maxout_update(short, won, m, scale, x, w, v, b, c, .1, .5, 1., 1)
         print("all were within", flush=True)
     """
     done = subprocess.run(
