@@ -198,8 +198,7 @@ MNIST = Recipe(
     output_initial_range=0.005,  # y: irange .005
     batch_size=100,  # SGD batch_size: 100
     learning_rate=0.1,  # SGD learning_rate: .1
-    # OURS: the released recipe states no end. The validation score still rises at this one, by half a
-    # nat an epoch or less.
+    # OURS: the released recipe states no end. At this one the validation score still rises slowly.
     n_epochs=200,
     evaluate_every=5,  # OURS
 )
@@ -212,9 +211,9 @@ MNIST_AVERAGED = MNIST.replace(
     # images (seed 0, epoch 175, begun late) .99, .997, .999, .9995, .9998: 197, 207, 214, 215, 214.
     average_decay=0.9995,
     average_every=10,  # OURS: a tenth of the cost of averaging after every update
-    # OURS. The score is highest near epoch 60 (248 and 258 on two seeds, above real images' 241), and
-    # hollow: the average then holds many early weights, and its samples are smooth and few of a kind
-    # (recall .03 of pixels; later .5). Later it falls to a plateau, past the paper's 225 near here.
+    # OURS. The score is highest near epoch 60 (248 and 258 on two seeds, above real images' 241),
+    # and hollow: the average then holds many early weights, and its samples are smooth and few of a
+    # kind (recall .03 of the test pixels; later .5). It falls to a plateau, past 225 near here.
     n_epochs=150,
 )
 
