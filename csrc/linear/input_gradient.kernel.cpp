@@ -181,32 +181,7 @@ void sparse(const LinearShape& shape, const NonzeroRows<T>& rows, const T* weigh
                          shape.n_features, n_last, gradient + row * shape.n_features + first);
       }
     };
-    switch (n_vectors) {
-      case 8:
-        run.template operator()<8>();
-        break;
-      case 7:
-        run.template operator()<7>();
-        break;
-      case 6:
-        run.template operator()<6>();
-        break;
-      case 5:
-        run.template operator()<5>();
-        break;
-      case 4:
-        run.template operator()<4>();
-        break;
-      case 3:
-        run.template operator()<3>();
-        break;
-      case 2:
-        run.template operator()<2>();
-        break;
-      default:
-        run.template operator()<1>();
-        break;
-    }
+    with_vectors(n_vectors, run);
     first += n;
   }
 }

@@ -15,6 +15,29 @@ FASTGAN_INLINE void grow(Vector& memory, std::size_t size) {
   if (memory.size() < size) memory.resize(size);
 }
 
+// Calls body with the number of registers, 1 to 8, as a constant.
+template <class Body>
+FASTGAN_INLINE void with_vectors(std::size_t n_vectors, const Body& body) {
+  switch (n_vectors) {
+    case 8:
+      return body.template operator()<8>();
+    case 7:
+      return body.template operator()<7>();
+    case 6:
+      return body.template operator()<6>();
+    case 5:
+      return body.template operator()<5>();
+    case 4:
+      return body.template operator()<4>();
+    case 3:
+      return body.template operator()<3>();
+    case 2:
+      return body.template operator()<2>();
+    default:
+      return body.template operator()<1>();
+  }
+}
+
 // Calls body(i, values[i]) for what is not zero, in order.
 template <class T, class Body>
 FASTGAN_INLINE void for_nonzero(const T* values, std::size_t n, const Body& body) {

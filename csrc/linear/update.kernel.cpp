@@ -251,32 +251,7 @@ void sparse(const LinearShape& shape, const UnitLists<T>& lists, const T* input,
                       shape.n_features, n_last, mover, weight + here, velocity + here);
       }
     };
-    switch (n_vectors) {
-      case 8:
-        run.template operator()<8>();
-        break;
-      case 7:
-        run.template operator()<7>();
-        break;
-      case 6:
-        run.template operator()<6>();
-        break;
-      case 5:
-        run.template operator()<5>();
-        break;
-      case 4:
-        run.template operator()<4>();
-        break;
-      case 3:
-        run.template operator()<3>();
-        break;
-      case 2:
-        run.template operator()<2>();
-        break;
-      default:
-        run.template operator()<1>();
-        break;
-    }
+    with_vectors(n_vectors, run);
   }
 }
 
