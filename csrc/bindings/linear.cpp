@@ -10,9 +10,13 @@
 namespace fastgan::bindings {
 namespace {
 
-LinearShape shape_of(const py::array& rows, const py::array& weight) {
-  if (rows.ndim() != 2 || weight.ndim() != 2) {
-    throw std::invalid_argument("weight: expected 2 dimensions (n_units, n_features)");
+LinearShape shape_of(const py::array& rows, const char* name, const py::array& weight) {
+  if (rows.ndim() != 2) {
+    throw std::invalid_argument(std::string(name) + ": expected 2 dimensions");
+  }
+  if (weight.ndim() != 2 || weight.size() == 0) {
+    throw std::invalid_argument(
+        "weight: expected 2 dimensions (n_units, n_features), at least 1 of each");
   }
   return {static_cast<std::size_t>(rows.shape(0)), static_cast<std::size_t>(weight.shape(1)),
           static_cast<std::size_t>(weight.shape(0))};
@@ -50,7 +54,7 @@ template <class T>
 void forward(const py::array& input_array, const py::array& weight_array,
              const std::optional<py::array>& bias_array, Activation activation,
              py::array& output_array, std::size_t n_threads) {
-  const LinearShape shape = shape_of(input_array, weight_array);
+  const LinearShape shape = shape_of(input_array, "input", weight_array);
   const T* rows = input<T>(input_array, "input", 2);
   const T* weight = input<T>(weight_array, "weight", 2);
   const T* bias = vector<T>(bias_array, shape.n_units, "bias");
@@ -64,7 +68,7 @@ void forward(const py::array& input_array, const py::array& weight_array,
 template <class T>
 void input_gradient(const py::array& delta_array, const py::array& weight_array,
                     py::array& gradient_array, std::size_t n_threads) {
-  const LinearShape shape = shape_of(delta_array, weight_array);
+  const LinearShape shape = shape_of(delta_array, "delta", weight_array);
   const T* delta = input<T>(delta_array, "delta", 2);
   const T* weight = input<T>(weight_array, "weight", 2);
   T* gradient = output<T>(gradient_array, "gradient", 2);
@@ -79,7 +83,7 @@ void update(const py::array& delta_array, const std::optional<py::array>& scale_
             const py::array& input_array, py::array& weight_array, py::array& velocity_array,
             std::optional<py::array>& bias_array, std::optional<py::array>& bias_velocity_array,
             const MomentumSgd& move, std::size_t n_threads) {
-  const LinearShape shape = shape_of(delta_array, weight_array);
+  const LinearShape shape = shape_of(delta_array, "delta", weight_array);
   const T* delta = input<T>(delta_array, "delta", 2);
   const T* scale = vector<T>(scale_array, shape.n_rows, "row_scale");
   const T* rows = input<T>(input_array, "input", 2);
@@ -114,7 +118,7 @@ template <class T>
 void winners_input_gradient(const py::array& delta_array, const py::array& winner_array,
                             std::size_t n_pieces, const py::array& weight_array,
                             py::array& gradient_array, std::size_t n_threads) {
-  const LinearShape shape = shape_of(delta_array, weight_array);
+  const LinearShape shape = shape_of(delta_array, "delta", weight_array);
   const WinnerDelta<T> delta = winner_delta<T>(delta_array, winner_array, n_pieces, shape);
   const T* weight = input<T>(weight_array, "weight", 2);
   T* gradient = output<T>(gradient_array, "gradient", 2);
@@ -130,7 +134,7 @@ void winners_update(const py::array& delta_array, const py::array& winner_array,
                     py::array& velocity_array, std::optional<py::array>& bias_array,
                     std::optional<py::array>& bias_velocity_array, const MomentumSgd& move,
                     std::size_t n_threads) {
-  const LinearShape shape = shape_of(delta_array, weight_array);
+  const LinearShape shape = shape_of(delta_array, "delta", weight_array);
   const WinnerDelta<T> delta = winner_delta<T>(delta_array, winner_array, n_pieces, shape);
   const T* scale = vector<T>(scale_array, shape.n_rows, "row_scale");
   const T* rows = input<T>(input_array, "input", 2);

@@ -103,17 +103,20 @@ class Pool {
  private:
   // Keeps the helpers off the caller's core. Linux likes to wake a thread where its waker runs, and
   // two threads that sleep and wake every millisecond can then share one core for seconds beside an
-  // idle one. Costs a system call a helper whenever the caller has moved, else nothing.
+  // idle one. Helpers are moved only when the caller has moved, or may run elsewhere than before.
   void keep_apart() {
 #if defined(__linux__)
     const int here = sched_getcpu();
-    if (here == callers_core_ && n_placed_ == handles_.size()) return;
     cpu_set_t allowed;
     if (pthread_getaffinity_np(pthread_self(), sizeof(allowed), &allowed) != 0) return;
-    if (here >= 0 && here < CPU_SETSIZE && CPU_COUNT(&allowed) > 1) CPU_CLR(here, &allowed);
-    for (const auto handle : handles_) pthread_setaffinity_np(handle, sizeof(allowed), &allowed);
+    if (here == callers_core_ && n_placed_ == handles_.size() && CPU_EQUAL(&allowed, &allowed_)) {
+      return;
+    }
     callers_core_ = here;
     n_placed_ = handles_.size();
+    allowed_ = allowed;
+    if (here >= 0 && here < CPU_SETSIZE && CPU_COUNT(&allowed) > 1) CPU_CLR(here, &allowed);
+    for (const auto handle : handles_) pthread_setaffinity_np(handle, sizeof(allowed), &allowed);
 #endif
   }
 
@@ -170,8 +173,11 @@ class Pool {
   std::condition_variable done_;
   std::vector<std::thread> workers_;
   std::vector<std::thread::native_handle_type> handles_;  // valid for ever: helpers never end
+#if defined(__linux__)
   int callers_core_ = -1;
   std::size_t n_placed_ = 0;
+  cpu_set_t allowed_{};
+#endif
   const std::function<void(std::size_t)>* task_ = nullptr;
   std::size_t n_tasks_ = 0;
   std::atomic<std::size_t> next_{0};

@@ -24,7 +24,7 @@ constexpr std::size_t kDenseAdvantage = 3;
 
 std::size_t threads_worth(const LinearShape& shape, std::size_t n_threads) {
   const std::size_t n_products = shape.n_rows * shape.n_features * shape.n_units;
-  return std::min(n_threads, n_products / kProductsPerThread + 1);
+  return std::clamp<std::size_t>(n_threads, 1, n_products / kProductsPerThread + 1);
 }
 
 // Calls task(begin, end) for [0, n) in parts of about the given size, a multiple of `multiple`.

@@ -406,8 +406,8 @@ FASTGAN_INLINE T reduce_min(Vector<T> a) {
   return lanes[0];
 }
 
-// exp(x) for x <= 0: Cody and Waite's reduction by ln 2, then a Taylor polynomial. Below the
-// normal range the result is flushed to a number under 2^-126 (float) or 2^-1022 (double).
+// exp(x) for x <= 0: Cody and Waite's reduction by ln 2, then a Taylor polynomial. Below -87
+// (float) or -708 (double) the result stays at exp of that, 1.6e-38 or 3.3e-308.
 FASTGAN_INLINE Vector<float> exp_nonpositive(Vector<float> x) {
   using V = Vector<float>;
   x = maximum(x, V::broadcast(-87.0f));

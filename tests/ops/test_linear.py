@@ -247,3 +247,18 @@ def test_layer_of_no_rows(simd_level) -> None:
     assert made.input_gradient().shape == (0, 3)
     for got, wanted in zip(made.update(Move()), made.reference_update(Move()), strict=True):
         np.testing.assert_array_equal(got, wanted)
+
+
+def test_a_weight_without_features_or_units_is_refused():
+    nothing = np.zeros((3, 0))
+    some = np.zeros((3, 2))
+    with pytest.raises(ValueError, match="weight: expected 2 dimensions .*, at least 1 of each"):
+        _core.linear_input_gradient(some, np.zeros((2, 0)), nothing, 1)
+    with pytest.raises(ValueError, match="weight: expected 2 dimensions .*, at least 1 of each"):
+        _core.linear_input_gradient(nothing, np.zeros((0, 2)), some, 1)
+
+
+def test_no_threads_are_one():
+    gradient = np.full((3, 4), np.nan)
+    _core.linear_input_gradient(np.zeros((3, 2)), np.ones((2, 4)), gradient, 0)
+    assert not gradient.any()
