@@ -252,9 +252,9 @@ def test_layer_of_no_rows(simd_level) -> None:
 def test_a_weight_without_features_or_units_is_refused():
     nothing = np.zeros((3, 0))
     some = np.zeros((3, 2))
-    with pytest.raises(ValueError, match="weight: expected 2 dimensions .*, at least 1 of each"):
+    with pytest.raises(ValueError, match=r"weight: expected 2 dimensions .*, at least 1 of each"):
         _core.linear_input_gradient(some, np.zeros((2, 0)), nothing, 1)
-    with pytest.raises(ValueError, match="weight: expected 2 dimensions .*, at least 1 of each"):
+    with pytest.raises(ValueError, match=r"weight: expected 2 dimensions .*, at least 1 of each"):
         _core.linear_input_gradient(nothing, np.zeros((0, 2)), some, 1)
 
 
