@@ -12,7 +12,7 @@
 
 #include <limits>
 
-#include "simd/vector.h"
+#include "simd/vector_math.h"
 
 namespace fastgan::FASTGAN_LEVEL {
 

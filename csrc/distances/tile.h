@@ -28,7 +28,7 @@
 #include <new>
 
 #include "distances/points.h"
-#include "simd/vector.h"
+#include "simd/vector_math.h"
 
 namespace fastgan::FASTGAN_LEVEL {
 

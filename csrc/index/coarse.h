@@ -11,6 +11,7 @@
 
 #include "distances/tile.h"
 #include "index/sketch.h"
+#include "simd/vector_math.h"
 
 namespace fastgan::FASTGAN_LEVEL {
 

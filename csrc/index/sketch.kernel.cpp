@@ -1,6 +1,7 @@
 #include "index/sketch.h"
 
 #include "distances/tile.h"
+#include "simd/vector_math.h"
 
 namespace fastgan::FASTGAN_LEVEL {
 namespace {

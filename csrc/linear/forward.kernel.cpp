@@ -2,7 +2,7 @@
 #include <type_traits>
 
 #include "linear/linear.h"
-#include "simd/vector.h"
+#include "simd/vector_math.h"
 
 namespace fastgan::FASTGAN_LEVEL {
 namespace {

@@ -4,6 +4,7 @@
 
 #include "distances/exact.h"
 #include "distances/tile.h"
+#include "simd/vector_math.h"
 
 namespace fastgan::FASTGAN_LEVEL {
 namespace {
