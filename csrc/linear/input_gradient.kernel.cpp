@@ -1,8 +1,8 @@
 #include <algorithm>
-#include <vector>
 
 #include "linear/linear.h"
 #include "linear/nonzero.h"
+#include "linear/scratch.h"
 #include "simd/vector.h"
 
 namespace fastgan::FASTGAN_LEVEL {
@@ -84,12 +84,13 @@ void dense(const LinearShape& shape, const T* delta, const T* weight, std::size_
            std::size_t last, T* gradient) {
   using V = Vector<T>;
   constexpr std::size_t kWidth = kVectors * V::width;
-  thread_local std::vector<T> packed;
+  thread_local Scratch<T> scratch;
   const std::size_t n = last - first;
-  grow(packed, std::min(kBlock, shape.n_units) * ((n + V::width - 1) / V::width) * V::width);
+  T* packed = scratch.room_for(std::min(kBlock, shape.n_units) * ((n + V::width - 1) / V::width) *
+                               V::width);
   for (std::size_t at = 0; at < shape.n_units; at += kBlock) {
     const std::size_t n_units = std::min(kBlock, shape.n_units - at);
-    pack(shape, weight + at * shape.n_features, n_units, first, n, packed.data());
+    pack(shape, weight + at * shape.n_features, n_units, first, n, packed);
     for (std::size_t column = 0; column < n; column += kWidth) {
       const std::size_t n_vectors = std::min(kVectors, (n - column + V::width - 1) / V::width);
       const std::size_t n_last = std::min(V::width, n - column - (n_vectors - 1) * V::width);
@@ -106,7 +107,7 @@ void dense(const LinearShape& shape, const T* delta, const T* weight, std::size_
                            count * sizeof(V));
             }
             tile<T, n_rows, count>(delta + row * shape.n_units + at, shape.n_units, n_units,
-                                   packed.data() + column * n_units, at > 0, n_last,
+                                   packed + column * n_units, at > 0, n_last,
                                    gradient + row * shape.n_features + first + column,
                                    shape.n_features);
           }

@@ -9,12 +9,6 @@
 
 namespace fastgan::FASTGAN_LEVEL {
 
-// Scratch memory of a thread: it only ever grows, so what was paged in stays.
-template <class Vector>
-FASTGAN_INLINE void grow(Vector& memory, std::size_t size) {
-  if (memory.size() < size) memory.resize(size);
-}
-
 // Calls body with the number of registers, 1 to 8, as a constant.
 template <class Body>
 FASTGAN_INLINE void with_vectors(std::size_t n_vectors, const Body& body) {

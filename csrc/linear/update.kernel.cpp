@@ -1,9 +1,9 @@
 #include <algorithm>
 #include <cmath>
-#include <vector>
 
 #include "linear/linear.h"
 #include "linear/nonzero.h"
+#include "linear/scratch.h"
 #include "momentum_sgd/max_norm.h"
 #include "simd/vector.h"
 
@@ -121,9 +121,9 @@ void dense(const LinearShape& shape, const T* delta, const T* row_scale, const T
            T* velocity) {
   using V = Vector<T>;
   const std::size_t n_units = last_unit - first_unit;
-  thread_local std::vector<T> packed;
-  grow(packed, shape.n_rows * n_units);
-  pack(shape, delta, row_scale, first_unit, n_units, packed.data());
+  thread_local Scratch<T> scratch;
+  T* packed = scratch.room_for(shape.n_rows * n_units);
+  pack(shape, delta, row_scale, first_unit, n_units, packed);
   for (std::size_t at = 0; at < shape.n_features; at += kVectors * V::width) {
     const std::size_t n = std::min(shape.n_features - at, kVectors * V::width);
     const std::size_t n_vectors = (n + V::width - 1) / V::width;
@@ -136,7 +136,7 @@ void dense(const LinearShape& shape, const T* delta, const T* row_scale, const T
           const bool is_last = unit + height == n_units;
           const std::size_t next =
               is_last ? first_unit * shape.n_features + at + n : here + height * shape.n_features;
-          tile<T, height, count>(shape.n_rows, packed.data() + unit * shape.n_rows, input + at,
+          tile<T, height, count>(shape.n_rows, packed + unit * shape.n_rows, input + at,
                                  shape.n_features, n_last, mover, weight + here, velocity + here,
                                  weight + next, velocity + next);
         }
@@ -181,14 +181,20 @@ FASTGAN_NOINLINE void scatter(const Nonzero<T>* list, std::size_t n_listed,
 // gradients, which is the bias's.
 template <class T>
 struct UnitLists {
-  std::vector<Nonzero<T>> entries;  // n_rows places a unit
-  std::vector<std::size_t> counts;
-  std::vector<double> sums;
+  Nonzero<T>* entries = nullptr;  // n_rows places a unit
+  std::size_t* counts = nullptr;
+  double* sums = nullptr;
 
   void begin(const LinearShape& shape, std::size_t n_units) {
-    grow(entries, n_units * shape.n_rows);
-    counts.assign(n_units, 0);
-    sums.assign(n_units, 0.0);
+    entries = of_entries.room_for(n_units * shape.n_rows);
+    counts = of_counts.room_for(n_units);
+    std::fill_n(counts, n_units, std::size_t{0});
+    begin_sums(n_units);
+  }
+
+  void begin_sums(std::size_t n_units) {
+    sums = of_sums.room_for(n_units);
+    std::fill_n(sums, n_units, 0.0);
   }
 
   FASTGAN_INLINE void add(const LinearShape& shape, std::size_t unit, std::size_t row, T scale,
@@ -222,6 +228,11 @@ struct UnitLists {
       });
     }
   }
+
+ private:
+  Scratch<Nonzero<T>> of_entries;
+  Scratch<std::size_t> of_counts;
+  Scratch<double> of_sums;
 };
 
 template <class T>
@@ -247,7 +258,7 @@ void sparse(const LinearShape& shape, const UnitLists<T>& lists, const T* input,
         prefetch_far(weight + next, n * sizeof(V));
         prefetch_far(velocity + next, n * sizeof(V));
         const std::size_t u = unit - first_unit;
-        scatter<T, n>(lists.entries.data() + u * shape.n_rows, lists.counts[u], input + at,
+        scatter<T, n>(lists.entries + u * shape.n_rows, lists.counts[u], input + at,
                       shape.n_features, n_last, mover, weight + here, velocity + here);
       }
     };
@@ -296,8 +307,8 @@ void update(const LinearShape& shape, const T* delta, const T* row_scale, const 
     dense(shape, delta, row_scale, input, mover_of<T>(move), first_unit, last_unit, weight,
           velocity);
     if (bias != nullptr) {
-      lists.sums.assign(n_units, 0.0);
-      double* __restrict sums = lists.sums.data();
+      lists.begin_sums(n_units);
+      double* __restrict sums = lists.sums;
       for (std::size_t row = 0; row < shape.n_rows; ++row) {
         const double scale = row_scale == nullptr ? 1.0 : static_cast<double>(row_scale[row]);
         const T* from = delta + row * shape.n_units + first_unit;
@@ -305,8 +316,7 @@ void update(const LinearShape& shape, const T* delta, const T* row_scale, const 
       }
     }
   }
-  limit_and_move_bias(shape, move, lists.sums.data(), first_unit, last_unit, weight, bias,
-                      bias_velocity);
+  limit_and_move_bias(shape, move, lists.sums, first_unit, last_unit, weight, bias, bias_velocity);
 }
 
 template <class T>
@@ -316,8 +326,7 @@ void update(const LinearShape& shape, const WinnerDelta<T>& delta, const T* row_
   thread_local UnitLists<T> lists;
   lists.list(shape, delta, row_scale, first_unit, last_unit - first_unit);
   sparse(shape, lists, input, mover_of<T>(move), first_unit, last_unit, weight, velocity);
-  limit_and_move_bias(shape, move, lists.sums.data(), first_unit, last_unit, weight, bias,
-                      bias_velocity);
+  limit_and_move_bias(shape, move, lists.sums, first_unit, last_unit, weight, bias, bias_velocity);
 }
 
 }  // namespace

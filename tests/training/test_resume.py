@@ -178,6 +178,15 @@ def test_ctrl_c_saves_and_says_how_to_resume(whole, tmp_path, monkeypatch, updat
 
 
 def test_a_second_ctrl_c_acts_at_once():
+    # a shell that runs pytest in the background has it ignore Ctrl-C
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        _interrupt_twice()
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _interrupt_twice():
     with pytest.raises(KeyboardInterrupt), Interruption() as interruption:  # noqa: PT012
         signal.raise_signal(signal.SIGINT)
         assert interruption.requested

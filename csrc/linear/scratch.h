@@ -1,0 +1,38 @@
+// Scratch memory of a thread, for kernel files: a container of the standard library would leave
+// weak functions that the linker shares between levels. It only ever grows, so what was paged in
+// stays.
+#pragma once
+
+#include <cstddef>
+#include <cstdlib>
+#include <new>
+
+namespace fastgan::FASTGAN_LEVEL {
+
+// Room for trivial objects, uninitialised; thread_local where it is used.
+template <class T>
+class Scratch {
+ public:
+  Scratch() = default;
+  Scratch(const Scratch&) = delete;
+  Scratch& operator=(const Scratch&) = delete;
+  ~Scratch() { std::free(data_); }
+
+  // Returns room for size objects; what was there may be gone.
+  T* room_for(std::size_t size) {
+    if (size > size_) {
+      std::free(data_);
+      size_ = 0;
+      data_ = static_cast<T*>(std::malloc(size * sizeof(T)));
+      if (data_ == nullptr) throw std::bad_alloc();
+      size_ = size;
+    }
+    return data_;
+  }
+
+ private:
+  T* data_ = nullptr;
+  std::size_t size_ = 0;
+};
+
+}  // namespace fastgan::FASTGAN_LEVEL
