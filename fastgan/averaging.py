@@ -12,6 +12,8 @@ import copy
 import torch
 from torch import Tensor, nn
 
+from fastgan.checks import check_state
+
 PREFIX = "average."  # of the average's tensors in a checkpoint
 
 
@@ -80,16 +82,6 @@ class WeightAverage:
         Raises ValueError with the tensor's name, what was expected and what came.
         """
         own = self.state_dict()
-        for name in sorted(own.keys() - state.keys()):
-            raise ValueError(f"state: the tensor {name!r} is missing")
-        for name in sorted(state.keys() - own.keys()):
-            raise ValueError(f"state: unknown tensor {name!r}")
-        for name, value in own.items():
-            given = state[name]
-            if given.shape != value.shape or given.dtype != value.dtype:
-                raise ValueError(
-                    f"state: {name!r}: expected {value.dtype} of shape {tuple(value.shape)}, "
-                    f"got {given.dtype} of shape {tuple(given.shape)}"
-                )
+        check_state(state, own)
         for name, value in own.items():
             value.copy_(state[name])

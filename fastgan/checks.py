@@ -7,6 +7,7 @@ wrong value a ``ValueError``.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -155,3 +156,18 @@ def check_batch(batch: Any, n_features: int, dtype: torch.dtype, device: torch.d
 def dtype_name(value: Any) -> str:
     """Return the name of a tensor's or an array's dtype, as both libraries write it."""
     return str(value.dtype).removeprefix("torch.")
+
+
+def check_state(state: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> None:
+    """Raise ``ValueError`` unless a state has the expected names, dtypes and shapes, no more."""
+    for name in sorted(expected.keys() - state.keys()):
+        raise ValueError(f"state: the tensor {name!r} is missing")
+    for name in sorted(state.keys() - expected.keys()):
+        raise ValueError(f"state: unknown tensor {name!r}")
+    for name, value in expected.items():
+        given = state[name]
+        if given.shape != value.shape or given.dtype != value.dtype:
+            raise ValueError(
+                f"state: {name!r}: expected {value.dtype} of shape {tuple(value.shape)}, "
+                f"got {given.dtype} of shape {tuple(given.shape)}"
+            )

@@ -10,7 +10,7 @@ from abc import ABC, abstractmethod
 import torch
 from torch import Tensor, nn
 
-from fastgan.checks import check_batch
+from fastgan.checks import check_batch, check_state
 from fastgan.costs import Costs
 from fastgan.models import Discriminator
 from fastgan.recipes import Recipe
@@ -162,17 +162,7 @@ class TrainingStep(ABC):
         Raises ValueError with the tensor's name, what was expected and what came.
         """
         own = self.state_dict()
-        for name in sorted(own.keys() - state.keys()):
-            raise ValueError(f"state: the tensor {name!r} is missing")
-        for name in sorted(state.keys() - own.keys()):
-            raise ValueError(f"state: unknown tensor {name!r}")
-        for name, value in own.items():
-            given = state[name]
-            if given.shape != value.shape or given.dtype != value.dtype:
-                raise ValueError(
-                    f"state: {name!r}: expected {value.dtype} of shape {tuple(value.shape)}, "
-                    f"got {given.dtype} of shape {tuple(given.shape)}"
-                )
+        check_state(state, own)
         with torch.no_grad():
             for name, value in own.items():
                 if not name.startswith(("torch_generator.", "update", "epoch")):
