@@ -3,6 +3,8 @@
 import triton
 import triton.language as tl
 
+PHILOX_ROUNDS = tl.constexpr(10)
+
 
 @triton.jit
 def words_of_blocks(first_block, seed, step, stream, BLOCK_PHILOX: tl.constexpr):
@@ -20,6 +22,6 @@ def words_of_blocks(first_block, seed, step, stream, BLOCK_PHILOX: tl.constexpr)
         (block >> 32 & 0xFFFFFFFF).to(tl.uint32),
         zero + (step & 0xFFFFFFFF).to(tl.uint32),
         zero + stream.to(tl.uint32),
-        n_rounds=10,
+        n_rounds=PHILOX_ROUNDS,
     )
     return tl.reshape(tl.join(tl.join(w0, w2), tl.join(w1, w3)), [4 * BLOCK_PHILOX])

@@ -12,6 +12,24 @@ from fastgan import backends
 # A child process imports the fastgan under test, not the source folder that it may be started in.
 os.environ["PYTHONSAFEPATH"] = "1"
 
+HAS_GPU = torch.cuda.is_available()
+if not HAS_GPU:
+    # Kernels run in Triton's interpreter, on CPU tensors. Read when a kernel is decorated.
+    os.environ["TRITON_INTERPRET"] = "1"
+
+
+@pytest.fixture
+def device() -> torch.device:
+    """Return where kernels run: on a GPU if there is one, else in the interpreter."""
+    return torch.device("cuda" if HAS_GPU else "cpu")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skip what needs a GPU where there is none, with a word."""
+    for item in items:
+        if not HAS_GPU and item.get_closest_marker("gpu"):
+            item.add_marker(pytest.mark.skip(reason="this test needs a CUDA or ROCm device"))
+
 
 @pytest.fixture(params=backends.simd_levels())
 def simd_level(request: pytest.FixtureRequest) -> Iterator[str]:

@@ -1,0 +1,89 @@
+"""Masks as kernels take them: which elements of a matrix dropout keeps, drawn where they are made.
+
+A mask is never stored. Whoever makes an element draws for it, in its epilogue, and the way back
+draws the same again.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import triton
+import triton.language as tl
+from fastgan.kernels.philox import PHILOX_ROUNDS
+from torch import Tensor
+
+
+class Mask(NamedTuple):
+    """The mask of a matrix of rows: those of one pass and, after them, those of another.
+
+    Element (row, column) of ``n_columns`` takes word (first_row + row) * n_columns + column of its
+    pass's stream; the second pass numbers its rows anew, from ``first_row`` on. It is kept if the
+    word is below round(include_probability * 2^32), and then divided by that probability.
+    """
+
+    include_probability: float  # 1: all are kept, nothing is drawn
+    seed: Tensor  # int64, 0-d, on the device
+    step: Tensor  # int64, 0-d
+    stream: int
+    second_stream: int = 0
+    n_first_rows: int = 2**31 - 1  # rows of the first pass
+    first_row: int = 0
+
+    @property
+    def threshold(self) -> int:
+        """Words below it keep their element; 2^32: every one."""
+        return round(self.include_probability * 2.0**32)
+
+    @property
+    def scale(self) -> float:
+        """Return what a kept element is multiplied by."""
+        return 1.0 / self.include_probability
+
+
+@triton.jit
+def word_of_elements(element, seed, step, stream):
+    """Return the Philox word of each element: element int64, stream int32 or uint32, any shape."""
+    block = element >> 2
+    zero = (block * 0).to(tl.uint32)
+    w0, w1, w2, w3 = tl.philox(
+        seed,
+        (block & 0xFFFFFFFF).to(tl.uint32),
+        (block >> 32 & 0xFFFFFFFF).to(tl.uint32),
+        zero + (step & 0xFFFFFFFF).to(tl.uint32),
+        zero + stream.to(tl.uint32),
+        n_rounds=PHILOX_ROUNDS,
+    )
+    lane = (element & 3).to(tl.int32)
+    return tl.where(lane < 2, tl.where(lane == 0, w0, w1), tl.where(lane == 2, w2, w3))
+
+
+@triton.jit
+def masked_tile(
+    values,
+    rows,
+    columns,
+    n_columns,
+    seed_pointer,
+    step_pointer,
+    stream,
+    second_stream,
+    n_first_rows,
+    first_row,
+    THRESHOLD: tl.constexpr,
+    SCALE: tl.constexpr,
+):
+    """Return a tile after its mask: values [R, C] of rows [R] and columns [C] of the matrix.
+
+    THRESHOLD 2^32 keeps everything and draws nothing.
+    """
+    if THRESHOLD >= 4294967296:
+        return values
+    seed = tl.load(seed_pointer)
+    step = tl.load(step_pointer)
+    is_second = rows >= n_first_rows
+    row = rows.to(tl.int64) - tl.where(is_second, n_first_rows, 0).to(tl.int64) + first_row
+    streams = tl.where(is_second, second_stream, stream)
+    element = row[:, None] * n_columns + columns[None, :].to(tl.int64)
+    words = word_of_elements(element, seed, step, streams[:, None] + (element * 0).to(tl.int32))
+    return tl.where(words.to(tl.int64) < THRESHOLD, values * SCALE, 0.0)
