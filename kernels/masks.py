@@ -6,7 +6,7 @@ draws the same again.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import triton
 import triton.language as tl
@@ -39,6 +39,26 @@ class Mask(NamedTuple):
     def scale(self) -> float:
         """Return what a kept element is multiplied by."""
         return 1.0 / self.include_probability
+
+
+def mask_arguments(mask: Mask | None) -> dict[str, Any]:
+    """Return the arguments that a kernel which calls ``masked_tile`` takes, by name."""
+    if mask is None:
+        mask = Mask(1.0, seed=None, step=None, stream=0)  # type: ignore[arg-type]
+    return {
+        "seed_pointer": mask.seed,
+        "step_pointer": mask.step,
+        "stream": mask.stream,
+        "second_stream": mask.second_stream,
+        "n_first_rows": mask.n_first_rows,
+        "first_row": mask.first_row,
+        "THRESHOLD": mask.threshold,
+        "SCALE": mask.scale,
+    }
+
+
+# Numbers of a mask: 1 would become a constant, and multiples of 16 would get a kernel of their own.
+MASK_NUMBERS = ["stream", "second_stream", "n_first_rows", "first_row"]
 
 
 @triton.jit
