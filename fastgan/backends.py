@@ -16,7 +16,23 @@ import torch
 
 from fastgan import _core
 
-TRITON_OPERATIONS = frozenset({"dropout", "momentum_sgd"})  # that have a kernel in kernels/
+TRITON_OPERATIONS = frozenset(  # that have a kernel in kernels/
+    {
+        "dropout",
+        "fused_step",
+        "maxout_linear",
+        "momentum_sgd",
+        "neighbors",
+        "normal",
+        "parzen",
+        "permutation",
+        "uniform",
+    }
+)
+HOW_TO_INSTALL = (
+    "pip install triton, on Linux (x86-64 or ARM); PyTorch for ROCm brings its own, and there is "
+    "none for macOS or Windows"
+)
 IMPLEMENTATIONS = ("auto", "reference", "native", "triton")
 STRATEGIES = ("auto", "pruned", "dense")
 
@@ -39,8 +55,11 @@ def force_simd_level(name: str) -> None:
 
 
 def has_triton() -> bool:
-    """Say whether triton can be imported here, without importing it."""
-    return importlib.util.find_spec("triton") is not None
+    """Say whether triton is installed here, without importing it."""
+    try:
+        return importlib.util.find_spec("triton") is not None
+    except ImportError:  # of a finder that forbids it
+        return False
 
 
 @functools.cache
@@ -51,6 +70,9 @@ def log_once(message: str) -> None:
 
 def resolve_impl(operation: str, impl: str, device: torch.device) -> str:
     """Return the implementation, ``reference``, ``native`` or ``triton``, that ``impl`` asks for.
+
+    ``auto`` is native on the CPU. On a CUDA (or ROCm) device it is triton, where the operation has
+    a kernel and triton is installed; plain PyTorch elsewhere. The log says which, and why.
 
     Parameters
     ----------
@@ -71,10 +93,11 @@ def resolve_impl(operation: str, impl: str, device: torch.device) -> str:
     if impl == "auto":
         if device.type == "cpu":
             return "native"
-        log_once(
-            f"{operation}: plain PyTorch on {device.type}; this version's Triton kernels, where it "
-            "has one, run only when asked for"
-        )
+        obstacle = _obstacle(operation, device)
+        if obstacle is None:
+            log_once(f"{operation}: Triton kernels on {device.type}")
+            return "triton"
+        log_once(f"{operation}: plain PyTorch on {device.type}, as {obstacle}")
         return "reference"
     if impl == "native" and device.type != "cpu":
         raise ValueError(f"impl: 'native' runs on the CPU, but the inputs are on {device}")
@@ -83,12 +106,29 @@ def resolve_impl(operation: str, impl: str, device: torch.device) -> str:
     return impl
 
 
+# torch.compile calls it while it traces, with constants, and does not trace it: its log is written
+# and its errors are raised then. What torch.compiler.assume_constant_result sets, which would
+# import the whole compiler here.
+resolve_impl._dynamo_marked_constant = True  # type: ignore[attr-defined]
+
+
+def _obstacle(operation: str, device: torch.device) -> str | None:
+    """Return why the operation's Triton kernel is not chosen by itself, or None if it is."""
+    if operation not in TRITON_OPERATIONS:
+        return "this version has no Triton kernel for it"
+    if device.type != "cuda":
+        return "Triton kernels run on CUDA and ROCm devices"
+    return None if has_triton() else f"triton is not installed ({HOW_TO_INSTALL})"
+
+
 def _check_triton(operation: str, device: torch.device) -> None:
     """Raise ``ValueError`` where the operation's Triton kernel cannot run."""
     if operation not in TRITON_OPERATIONS:
         raise ValueError(f"impl: this version has no Triton kernel for {operation}")
     if not has_triton():
-        raise ValueError("impl: 'triton' needs the package triton, which is not installed")
+        raise ValueError(
+            f"impl: 'triton' needs the package triton, which is not installed: {HOW_TO_INSTALL}"
+        )
     if device.type != "cuda" and os.environ.get("TRITON_INTERPRET") != "1":
         raise ValueError(
             "impl: 'triton' runs on a CUDA or ROCm device, or anywhere in Triton's interpreter "

@@ -4,15 +4,13 @@ Each runs in a process of its own, as TRITON_INTERPRET is read when a kernel is 
 """
 
 import os
-import re
 import subprocess
 import sys
 import textwrap
 
 import pytest
-import torch
 
-from fastgan import backends, ops
+from fastgan import backends
 
 needs_triton = pytest.mark.skipif(not backends.has_triton(), reason="triton is not installed")
 
@@ -159,36 +157,3 @@ def test_kernels_compile_ahead_of_time(backend, architecture, warp_size, tmp_pat
         print(n_compiled)
     """
     assert int(run(program, TRITON_CACHE_DIR=str(tmp_path))) == 6
-
-
-@pytest.mark.parametrize(
-    ("call", "sentence"),
-    [
-        (
-            lambda: ops.dropout(torch.ones(2, 3), 0.5, 1, 2, 3, impl="triton"),
-            "impl: 'triton' runs on a CUDA or ROCm device, or anywhere in Triton's interpreter "
-            "(TRITON_INTERPRET=1), but the inputs are on cpu",
-        ),
-        (
-            lambda: ops.maxout_linear(
-                torch.ones(2, 3), torch.ones(4, 3), torch.ones(4), 2, impl="triton"
-            ),
-            "impl: this version has no Triton kernel for maxout_linear",
-        ),
-        (
-            lambda: ops.philox.uniform((3,), 1, 2, 3, impl="triton"),
-            "impl: this version has no Triton kernel for uniform",
-        ),
-    ],
-)
-@needs_triton
-def test_a_forced_kernel_that_cannot_run_says_why(call, sentence, monkeypatch) -> None:
-    monkeypatch.delenv("TRITON_INTERPRET", raising=False)
-    with pytest.raises(ValueError, match=re.escape(sentence)):
-        call()
-
-
-def test_without_triton(monkeypatch) -> None:
-    monkeypatch.setattr(backends, "has_triton", lambda: False)
-    with pytest.raises(ValueError, match="'triton' needs the package triton, which is not ins"):
-        ops.dropout(torch.ones(2, 3), 0.5, 1, 2, 3, impl="triton")
