@@ -211,9 +211,10 @@ INPUT_GRADIENT_KERNEL = Kernel(
 PASS_BEHIND = Kernel(
     pass_behind_kernel,
     {
-        **dict.fromkeys(
-            ARCHITECTURES, [Configuration("8x128", {"BLOCK_ROWS": 8, "BLOCK_COLUMNS": 128})]
-        ),
+        **{
+            name: [Configuration("8x128", {"BLOCK_ROWS": 8, "BLOCK_COLUMNS": 128})]
+            for name in ARCHITECTURES
+        },
         "interpreter": [Configuration("4x8", {"BLOCK_ROWS": 4, "BLOCK_COLUMNS": 8})],
     },
     options={"enable_fp_fusion": False},

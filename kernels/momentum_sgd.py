@@ -85,13 +85,13 @@ def limit_norms_kernel(
 
 
 CONFIGURATIONS = {
-    **dict.fromkeys(
-        ARCHITECTURES,
-        [
+    **{
+        name: [
             Configuration("512", {"BLOCK_COLUMNS": 512}),
             Configuration("1024", {"BLOCK_COLUMNS": 1024}),
-        ],
-    ),
+        ]
+        for name in ARCHITECTURES
+    },
     "interpreter": [Configuration("256", {"BLOCK_COLUMNS": 256})],
 }
 MOMENTUM_SGD = Kernel(

@@ -11,12 +11,21 @@ from torch import Tensor
 
 
 @triton.jit
-def moved(pointer, velocity_pointer, at, inside, gradient, lr, momentum):
-    """Apply v = momentum v - lr gradient, w += v to the elements at ``at``."""
-    velocity = tl.load(velocity_pointer + at, mask=inside, other=0.0)
-    velocity = momentum * velocity - lr * gradient
-    tl.store(velocity_pointer + at, velocity, mask=inside)
-    tl.store(pointer + at, tl.load(pointer + at, mask=inside, other=0.0) + velocity, mask=inside)
+def apply_gradient(pointer, velocity_pointer, lr_pointer, momentum_pointer, at, inside, gradient):
+    """Apply v = momentum v - lr gradient, w += v at ``at``; without a velocity write the gradient.
+
+    lr and momentum are float64 numbers on the device: a captured graph does not freeze them.
+    """
+    if velocity_pointer is None:
+        tl.store(pointer + at, gradient, mask=inside)
+    else:
+        lr = tl.load(lr_pointer).to(gradient.dtype)
+        momentum = tl.load(momentum_pointer).to(gradient.dtype)
+        velocity = tl.load(velocity_pointer + at, mask=inside, other=0.0)
+        velocity = momentum * velocity - lr * gradient
+        weight = tl.load(pointer + at, mask=inside, other=0.0)
+        tl.store(velocity_pointer + at, velocity, mask=inside)
+        tl.store(pointer + at, weight + velocity, mask=inside)
 
 
 @triton.jit
@@ -68,36 +77,40 @@ def update_kernel(
         PRECISION,
     )
     pieces = units * N_PIECES + piece
-    at = pieces[:, None] * n_features + features[None, :]
-    inside = (units < n_units)[:, None] & (features < n_features)[None, :]
-    if velocity_pointer is None:
-        tl.store(weight_pointer + at, gradient, mask=inside)
-    else:
-        lr = tl.load(lr_pointer).to(dtype)
-        momentum = tl.load(momentum_pointer).to(dtype)
-        moved(weight_pointer, velocity_pointer, at, inside, gradient, lr, momentum)
-    if bias_pointer is not None:
-        if tl.program_id(1) == 0:
-            sums = tl.zeros([BLOCK_ROWS], dtype=dtype)
-            for start in range(0, n_rows, BLOCK_INNER):
-                inner = start + tl.arange(0, BLOCK_INNER)
-                left = left_tile(
-                    delta_pointer,
-                    winner_pointer,
-                    row_scale_pointer,
-                    units[:, None] + inner[None, :].to(tl.int64) * n_units,
-                    tl.where(inner < n_rows, inner, -1),
-                    (units < n_units)[:, None] & (inner < n_rows)[None, :],
-                    piece,
-                )
-                sums += tl.sum(left, axis=1)
-            if velocity_pointer is None:
-                tl.store(bias_pointer + pieces, sums, mask=units < n_units)
-            else:
-                lr = tl.load(lr_pointer).to(dtype)
-                momentum = tl.load(momentum_pointer).to(dtype)
-                inside = units < n_units
-                moved(bias_pointer, bias_velocity_pointer, pieces, inside, sums, lr, momentum)
+    apply_gradient(
+        weight_pointer,
+        velocity_pointer,
+        lr_pointer,
+        momentum_pointer,
+        pieces[:, None] * n_features + features[None, :],
+        (units < n_units)[:, None] & (features < n_features)[None, :],
+        gradient,
+    )
+    if bias_pointer is None:
+        return
+    if tl.program_id(1) == 0:
+        sums = tl.zeros([BLOCK_ROWS], dtype=dtype)
+        for start in range(0, n_rows, BLOCK_INNER):
+            inner = start + tl.arange(0, BLOCK_INNER)
+            left = left_tile(
+                delta_pointer,
+                winner_pointer,
+                row_scale_pointer,
+                units[:, None] + inner[None, :].to(tl.int64) * n_units,
+                tl.where(inner < n_rows, inner, -1),
+                (units < n_units)[:, None] & (inner < n_rows)[None, :],
+                piece,
+            )
+            sums += tl.sum(left, axis=1)
+        apply_gradient(
+            bias_pointer,
+            bias_velocity_pointer,
+            lr_pointer,
+            momentum_pointer,
+            pieces,
+            units < n_units,
+            sums,
+        )
 
 
 UPDATE_KERNEL = Kernel(
@@ -169,7 +182,7 @@ def linear_update(
     lr: Tensor,
     momentum: Tensor,
 ) -> None:
-    """Move a dense layer against its gradient: :func:`maxout_update` of one piece that always wins."""
+    """Move a dense layer against its gradient: :func:`maxout_update` of one piece, always won."""
     _launch(delta, None, 1, row_scale, input, weight, velocity, bias, bias_velocity, lr, momentum)
 
 
