@@ -49,12 +49,16 @@ def samples(dataset: Dataset, n_samples: int, file: Path | None) -> Tensor:
     """
     if file is not None:
         return torch.from_numpy(np.array(mapped(file, dataset.n_features, n_samples)))
-    drawn = torch.empty((n_samples, dataset.n_features), dtype=torch.float32)
-    n_train = len(dataset.train)
+    return noisy(dataset.train, n_samples)
+
+
+def noisy(images: Tensor, n_samples: int) -> Tensor:
+    """Return images, from the first again where they are too few, with a little noise: float32."""
+    drawn = torch.empty((n_samples, images.shape[1]), dtype=torch.float32)
     for step, part in enumerate(drawn.split(NOISE_ROWS)):
         noise = philox.normal(tuple(part.shape), seed=0, step=step, stream=0)
-        rows = (torch.arange(len(part)) + step * NOISE_ROWS) % n_train
-        torch.add(dataset.train[rows], noise, alpha=0.1, out=part).clamp_(0.0, 1.0)
+        rows = (torch.arange(len(part)) + step * NOISE_ROWS) % len(images)
+        torch.add(images[rows], noise, alpha=0.1, out=part).clamp_(0.0, 1.0)
     return drawn
 
 
