@@ -19,7 +19,7 @@ from torch import Tensor
 
 from fastgan import _core, backends
 from fastgan.checks import FLOATING, check_integer
-from fastgan.ops._draw import as_key, check_draw, check_span
+from fastgan.ops._draw import as_key, as_tensor, check_draw, check_span
 from fastgan.reference import philox as reference
 
 CPU = torch.device("cpu")
@@ -52,7 +52,7 @@ def uniform(
     dtype : torch.dtype
         float32 or float64.
     impl : str
-        ``auto``, ``reference`` or ``native``.
+        ``auto``, ``reference``, ``native`` or ``triton``.
 
     Returns
     -------
@@ -65,8 +65,13 @@ def uniform(
         If an argument is out of its range or of the wrong kind.
     """
     device = _check(shape, seed, step, stream, first_row, dtype)
-    if backends.resolve_impl("uniform", impl, device) == "reference":
+    chosen = backends.resolve_impl("uniform", impl, device)
+    if chosen == "reference":
         return reference.uniform(shape, seed, step, stream, first_row=first_row, dtype=dtype)
+    if chosen == "triton":
+        from fastgan.kernels.philox import uniform as launch  # triton, only when asked for
+
+        return _launch(launch, shape, seed, step, stream, first_row, dtype, device)
     return _fill(_core.philox_uniform, shape, seed, step, stream, first_row, dtype)
 
 
@@ -89,8 +94,13 @@ def normal(
     Parameters, result and errors are those of :func:`uniform`.
     """
     device = _check(shape, seed, step, stream, first_row, dtype)
-    if backends.resolve_impl("normal", impl, device) == "reference":
+    chosen = backends.resolve_impl("normal", impl, device)
+    if chosen == "reference":
         return reference.normal(shape, seed, step, stream, first_row=first_row, dtype=dtype)
+    if chosen == "triton":
+        from fastgan.kernels.philox import normal as launch  # triton, only when asked for
+
+        return _launch(launch, shape, seed, step, stream, first_row, dtype, device)
     return _fill(_core.philox_normal, shape, seed, step, stream, first_row, dtype)
 
 
@@ -115,8 +125,15 @@ def permutation(
     """
     check_integer("n", n, 0)
     device = _check((n, 2), seed, step, stream, 0, torch.float32)
-    if backends.resolve_impl("permutation", impl, device) == "reference":
+    chosen = backends.resolve_impl("permutation", impl, device)
+    if chosen == "reference":
         return reference.permutation(n, seed, step, stream)
+    if chosen == "triton":
+        from fastgan.kernels.philox import sort_keys  # triton, only when asked for
+
+        keys = torch.empty(n, dtype=torch.int64, device=device)
+        sort_keys(keys, as_tensor(seed, device), as_tensor(step, device), stream)
+        return torch.sort(keys, stable=True).indices
     out = torch.empty(n, dtype=torch.int64)
     _core.philox_permutation(out.numpy(), *as_key(seed, step), stream, torch.get_num_threads())
     return out
@@ -134,6 +151,22 @@ def _fill(
     out = torch.empty(tuple(shape), dtype=dtype)
     first = first_row * math.prod(shape[1:])
     kernel(out.view(-1).numpy(), *as_key(seed, step), stream, first, torch.get_num_threads())
+    return out
+
+
+def _launch(
+    kernel: Callable[..., None],
+    shape: Sequence[int],
+    seed: int | Tensor,
+    step: int | Tensor,
+    stream: int,
+    first_row: int,
+    dtype: torch.dtype,
+    device: torch.device,
+) -> Tensor:
+    out = torch.empty(tuple(shape), dtype=dtype, device=device)
+    first = first_row * math.prod(shape[1:])
+    kernel(out, as_tensor(seed, device), as_tensor(step, device), stream, first)
     return out
 
 
