@@ -27,13 +27,13 @@ class Behind(NamedTuple):
     values: Tensor | None = None  # (n, n_columns); of relu and sigmoid
 
 
-def behind_arguments(behind: Behind) -> dict[str, Any]:
+def behind_arguments(behind: Behind, n_columns: int) -> dict[str, Any]:
     """Return the arguments that a kernel which calls ``passed_behind`` takes, by name."""
     return {
         "row_scale_pointer": behind.row_scale,
         "values_pointer": None if behind.activation == "linear" else behind.values,
         "ACTIVATION": behind.activation,
-        **mask_arguments(behind.mask),
+        **mask_arguments(behind.mask, n_columns),
     }
 
 
@@ -54,6 +54,7 @@ def passed_behind(
     first_row,
     THRESHOLD: tl.constexpr,
     SCALE: tl.constexpr,
+    WHOLE_BLOCKS: tl.constexpr,
     ACTIVATION: tl.constexpr,
 ):
     """Return a tile of a gradient after its mask, row scale and activation: see ``Behind``."""
@@ -70,6 +71,7 @@ def passed_behind(
         first_row,
         THRESHOLD,
         SCALE,
+        WHOLE_BLOCKS,
     )
     if row_scale_pointer is not None:
         gradient = tl.load(row_scale_pointer + rows, mask=rows < n_rows)[:, None] * gradient
@@ -103,6 +105,7 @@ def input_gradient_kernel(
     first_row,
     THRESHOLD: tl.constexpr,
     SCALE: tl.constexpr,
+    WHOLE_BLOCKS: tl.constexpr,
     ACTIVATION: tl.constexpr,
     N_PIECES: tl.constexpr,
     BLOCK_ROWS: tl.constexpr,
@@ -148,6 +151,7 @@ def input_gradient_kernel(
         first_row,
         THRESHOLD,
         SCALE,
+        WHOLE_BLOCKS,
         ACTIVATION,
     )
     at = rows[:, None] * n_features + features[None, :]
@@ -172,6 +176,7 @@ def pass_behind_kernel(
     first_row,
     THRESHOLD: tl.constexpr,
     SCALE: tl.constexpr,
+    WHOLE_BLOCKS: tl.constexpr,
     ACTIVATION: tl.constexpr,
     BLOCK_ROWS: tl.constexpr,
     BLOCK_COLUMNS: tl.constexpr,
@@ -197,6 +202,7 @@ def pass_behind_kernel(
         first_row,
         THRESHOLD,
         SCALE,
+        WHOLE_BLOCKS,
         ACTIVATION,
     )
     tl.store(output_pointer + rows[:, None] * n_columns + columns[None, :], gradient, mask=inside)
@@ -259,7 +265,7 @@ def maxout_input_gradient(
         n_rows=n_rows,
         n_features=n_features,
         n_units=n_units,
-        **behind_arguments(behind),
+        **behind_arguments(behind, n_features),
         N_PIECES=n_pieces,
     )
 
@@ -287,5 +293,5 @@ def pass_behind(gradient: Tensor, behind: Behind, output: Tensor) -> None:
         gradient_row_step=n_columns if len(gradient) == n_rows else 0,
         n_rows=n_rows,
         n_columns=n_columns,
-        **behind_arguments(behind),
+        **behind_arguments(behind, n_columns),
     )

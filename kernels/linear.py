@@ -39,6 +39,7 @@ def linear_forward_kernel(
     first_row,
     THRESHOLD: tl.constexpr,
     SCALE: tl.constexpr,
+    WHOLE_BLOCKS: tl.constexpr,
     ACTIVATION: tl.constexpr,
     BLOCK_ROWS: tl.constexpr,
     BLOCK_COLUMNS: tl.constexpr,
@@ -85,6 +86,7 @@ def linear_forward_kernel(
             first_row,
             THRESHOLD,
             SCALE,
+            WHOLE_BLOCKS,
         )
         tl.store(masked_pointer + at, values, mask=inside)
 
@@ -135,6 +137,6 @@ def linear_forward(
         n_rows=n_rows,
         n_features=n_features,
         n_units=n_units,
-        **mask_arguments(mask),
+        **mask_arguments(mask, n_units),
         ACTIVATION=activation,
     )

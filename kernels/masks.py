@@ -41,8 +41,11 @@ class Mask(NamedTuple):
         return 1.0 / self.include_probability
 
 
-def mask_arguments(mask: Mask | None) -> dict[str, Any]:
-    """Return the arguments that a kernel which calls ``masked_tile`` takes, by name."""
+def mask_arguments(mask: Mask | None, n_columns: int) -> dict[str, Any]:
+    """Return the arguments that a kernel which calls ``masked_tile`` takes, by name.
+
+    n_columns: of the matrix whose mask it is.
+    """
     if mask is None:
         mask = Mask(1.0, seed=None, step=None, stream=0)  # type: ignore[arg-type]
     return {
@@ -54,6 +57,7 @@ def mask_arguments(mask: Mask | None) -> dict[str, Any]:
         "first_row": mask.first_row,
         "THRESHOLD": mask.threshold,
         "SCALE": mask.scale,
+        "WHOLE_BLOCKS": n_columns % 4 == 0,
     }
 
 
@@ -62,11 +66,10 @@ MASK_NUMBERS = ["stream", "second_stream", "n_first_rows", "first_row"]
 
 
 @triton.jit
-def word_of_elements(element, seed, step, stream):
-    """Return the Philox word of each element: element int64, stream int32 or uint32, any shape."""
-    block = element >> 2
+def words_of_blocks(block, seed, step, stream):
+    """Return the four Philox words of each block: block int64, stream integers, one shape."""
     zero = (block * 0).to(tl.uint32)
-    w0, w1, w2, w3 = tl.philox(
+    return tl.philox(
         seed,
         (block & 0xFFFFFFFF).to(tl.uint32),
         (block >> 32 & 0xFFFFFFFF).to(tl.uint32),
@@ -74,8 +77,6 @@ def word_of_elements(element, seed, step, stream):
         zero + stream.to(tl.uint32),
         n_rounds=PHILOX_ROUNDS,
     )
-    lane = (element & 3).to(tl.int32)
-    return tl.where(lane < 2, tl.where(lane == 0, w0, w1), tl.where(lane == 2, w2, w3))
 
 
 @triton.jit
@@ -92,18 +93,30 @@ def masked_tile(
     first_row,
     THRESHOLD: tl.constexpr,
     SCALE: tl.constexpr,
+    WHOLE_BLOCKS: tl.constexpr = False,
 ):
     """Return a tile after its mask: values [R, C] of rows [R] and columns [C] of the matrix.
 
-    THRESHOLD 2^32 keeps everything and draws nothing.
+    THRESHOLD 2^32 keeps everything and draws nothing. Each element's block of four words is made
+    for it alone; with WHOLE_BLOCKS it is made once for its four elements: n_columns and the first
+    of the columns, which follow each other, are then multiples of four.
     """
-    if THRESHOLD >= 4294967296:
-        return values
-    seed = tl.load(seed_pointer)
-    step = tl.load(step_pointer)
-    is_second = rows >= n_first_rows
-    row = rows.to(tl.int64) - tl.where(is_second, n_first_rows, 0).to(tl.int64) + first_row
-    streams = tl.where(is_second, second_stream, stream)
-    element = row[:, None] * n_columns + columns[None, :].to(tl.int64)
-    words = word_of_elements(element, seed, step, streams[:, None] + (element * 0).to(tl.int32))
-    return tl.where(words.to(tl.int64) < THRESHOLD, values * SCALE, 0.0)
+    if THRESHOLD < 4294967296:
+        seed = tl.load(seed_pointer)
+        step = tl.load(step_pointer)
+        is_second = rows >= n_first_rows
+        row = rows.to(tl.int64) - tl.where(is_second, n_first_rows, 0).to(tl.int64) + first_row
+        streams = tl.where(is_second, second_stream, stream)[:, None]
+        columns = columns.to(tl.int64)
+        if WHOLE_BLOCKS:
+            blocks = tl.min(tl.reshape(columns, [values.shape[1] // 4, 4]), axis=1) // 4
+            block = row[:, None] * (n_columns // 4) + blocks[None, :]
+            w0, w1, w2, w3 = words_of_blocks(block, seed, step, streams)
+            words = tl.reshape(tl.join(tl.join(w0, w2), tl.join(w1, w3)), values.shape)
+        else:
+            element = row[:, None] * n_columns + columns[None, :]
+            w0, w1, w2, w3 = words_of_blocks(element >> 2, seed, step, streams)
+            lane = (element & 3).to(tl.int32)
+            words = tl.where(lane < 2, tl.where(lane == 0, w0, w1), tl.where(lane == 2, w2, w3))
+        values = tl.where(words.to(tl.int64) < THRESHOLD, values * SCALE, 0.0)
+    return values

@@ -29,6 +29,7 @@ def maxout_forward_kernel(
     first_row,
     THRESHOLD: tl.constexpr,
     SCALE: tl.constexpr,
+    WHOLE_BLOCKS: tl.constexpr,
     N_PIECES: tl.constexpr,
     BLOCK_ROWS: tl.constexpr,
     BLOCK_COLUMNS: tl.constexpr,
@@ -80,6 +81,7 @@ def maxout_forward_kernel(
         first_row,
         THRESHOLD,
         SCALE,
+        WHOLE_BLOCKS,
     )
     at = rows[:, None] * n_units + units[None, :]
     inside = (rows < n_rows)[:, None] & (units < n_units)[None, :]
@@ -135,6 +137,6 @@ def maxout_forward(
         n_rows=n_rows,
         n_features=n_features,
         n_units=n_units,
-        **mask_arguments(mask),
+        **mask_arguments(mask, n_units),
         N_PIECES=n_pieces,
     )

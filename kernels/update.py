@@ -29,6 +29,45 @@ def apply_gradient(pointer, velocity_pointer, lr_pointer, momentum_pointer, at, 
 
 
 @triton.jit
+def apply_bias_gradient(
+    delta_pointer,
+    winner_pointer,
+    row_scale_pointer,
+    bias_pointer,
+    velocity_pointer,
+    lr_pointer,
+    momentum_pointer,
+    n_rows,
+    n_units,
+    units,
+    piece,
+    N_PIECES: tl.constexpr,
+    BLOCK_ROWS: tl.constexpr,
+    BLOCK_INNER: tl.constexpr,
+):
+    """Sum the left side of the product over the rows, in the programs of the first features."""
+    if tl.program_id(1) == 0:
+        is_unit = units < n_units
+        sums = tl.zeros([BLOCK_ROWS], dtype=bias_pointer.dtype.element_ty)
+        for start in range(0, n_rows, BLOCK_INNER):
+            inner = start + tl.arange(0, BLOCK_INNER)
+            left = left_tile(
+                delta_pointer,
+                winner_pointer,
+                row_scale_pointer,
+                units[:, None] + inner[None, :].to(tl.int64) * n_units,
+                tl.where(inner < n_rows, inner, -1),
+                is_unit[:, None] & (inner < n_rows)[None, :],
+                piece,
+            )
+            sums += tl.sum(left, axis=1)
+        at = units * N_PIECES + piece
+        apply_gradient(
+            bias_pointer, velocity_pointer, lr_pointer, momentum_pointer, at, is_unit, sums
+        )
+
+
+@triton.jit
 def update_kernel(
     delta_pointer,
     winner_pointer,
@@ -86,30 +125,22 @@ def update_kernel(
         (units < n_units)[:, None] & (features < n_features)[None, :],
         gradient,
     )
-    if bias_pointer is None:
-        return
-    if tl.program_id(1) == 0:
-        sums = tl.zeros([BLOCK_ROWS], dtype=dtype)
-        for start in range(0, n_rows, BLOCK_INNER):
-            inner = start + tl.arange(0, BLOCK_INNER)
-            left = left_tile(
-                delta_pointer,
-                winner_pointer,
-                row_scale_pointer,
-                units[:, None] + inner[None, :].to(tl.int64) * n_units,
-                tl.where(inner < n_rows, inner, -1),
-                (units < n_units)[:, None] & (inner < n_rows)[None, :],
-                piece,
-            )
-            sums += tl.sum(left, axis=1)
-        apply_gradient(
+    if bias_pointer is not None:
+        apply_bias_gradient(
+            delta_pointer,
+            winner_pointer,
+            row_scale_pointer,
             bias_pointer,
             bias_velocity_pointer,
             lr_pointer,
             momentum_pointer,
-            pieces,
-            units < n_units,
-            sums,
+            n_rows,
+            n_units,
+            units,
+            piece,
+            N_PIECES,
+            BLOCK_ROWS,
+            BLOCK_INNER,
         )
 
 
