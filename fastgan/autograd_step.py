@@ -58,6 +58,11 @@ class AutogradStep(TrainingStep):
         self.uses_torch_generator = not (isinstance(generator, Generator) and self._takes_draw)
         self._seed_tensor = torch.tensor(self.seed, dtype=torch.int64, device=self.device)
 
+    def _train_on(self, batch: Tensor) -> Costs:
+        if self.recipe.schedule == "simultaneous":
+            return self._simultaneous(batch)
+        return self._alternating(batch)
+
     def _simultaneous(self, batch: Tensor) -> Costs:
         fake = self.generator(self._latent(batch.shape[0], Passage.FAKE))
         real_logits = self._logits(batch, Passage.REAL)

@@ -132,25 +132,45 @@ def check_scalar(name: str, value: Tensor, dtype: torch.dtype) -> None:
         raise TypeError(f"{name}: expected dtype {expected}, got {dtype_name(value)}")
 
 
-def check_batch(batch: Any, n_features: int, dtype: torch.dtype, device: torch.device) -> None:
+def check_batch(
+    batch: Any,
+    n_features: int,
+    dtype: torch.dtype,
+    device: torch.device,
+    name: str = "batch",
+) -> None:
     """Raise unless ``batch`` is a tensor of one or more images, of the networks' dtype and device.
 
     ``TypeError`` of its kind and dtype, ``ValueError`` of its shape (n, ``n_features``) and device.
     """
-    check_tensor("batch", batch)
+    check_tensor(name, batch)
     if batch.ndim != 2 or batch.shape[1] != n_features:
-        raise ValueError(f"batch: expected shape (n, {n_features}), got {tuple(batch.shape)}")
+        raise ValueError(f"{name}: expected shape (n, {n_features}), got {tuple(batch.shape)}")
     if batch.shape[0] == 0:
-        raise ValueError(f"batch: expected at least one image, got shape {tuple(batch.shape)}")
+        raise ValueError(f"{name}: expected at least one image, got shape {tuple(batch.shape)}")
     if batch.dtype != dtype:
         expected = str(dtype).removeprefix("torch.")
         raise TypeError(
-            f"batch: expected dtype {expected} like the networks, got {dtype_name(batch)}"
+            f"{name}: expected dtype {expected} like the networks, got {dtype_name(batch)}"
         )
     if batch.device != device:
-        raise ValueError(f"batch: expected device {device} like the networks, got {batch.device}")
+        raise ValueError(f"{name}: expected device {device} like the networks, got {batch.device}")
     if batch.layout != torch.strided:
-        raise TypeError(f"batch: expected a dense tensor, got layout {batch.layout}")
+        raise TypeError(f"{name}: expected a dense tensor, got layout {batch.layout}")
+
+
+def check_order(order: Any, n_images: int) -> None:
+    """Raise unless ``order`` is a tensor of one or more image numbers, int64, of one dimension."""
+    check_tensor("order", order)
+    if order.dtype != torch.int64:
+        raise TypeError(f"order: expected dtype int64, got {dtype_name(order)}")
+    if order.ndim != 1 or len(order) == 0:
+        raise ValueError(f"order: expected shape (n_rows,), got {tuple(order.shape)}")
+    least, most = (int(value) for value in torch.aminmax(order))
+    if least < 0 or most >= n_images:
+        raise ValueError(
+            f"order: expected numbers of images from 0 to {n_images - 1}, got {least} to {most}"
+        )
 
 
 def dtype_name(value: Any) -> str:

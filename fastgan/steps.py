@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from fastgan.autograd_step import AutogradStep
-from fastgan.fused_step import FusedStep, why_not_fused
+from fastgan.fused import FusedStep, why_not_fused
 from fastgan.models import Discriminator, Generator
 from fastgan.recipes import Recipe
 from fastgan.training_step import TrainingStep, apply_max_norm

@@ -208,12 +208,12 @@ def train(
             order = philox.permutation(
                 len(train_images), recipe.seed, epoch, stream(Kind.SHUFFLE), impl=options.impl
             )
-            batches = order.to(step.device).split(recipe.batch_size)  # the last one may be short
+            step.begin_epoch(train_images, order, position)
 
             while position < n_batches:
                 started = time.perf_counter()
-                batch = train_images[batches[position]]
-                sums += torch.stack(step(batch)).to(torch.float64) * len(batch)
+                n_rows = min(recipe.batch_size, len(train_images) - position * recipe.batch_size)
+                sums += torch.stack(step.next_batch()).to(torch.float64) * n_rows
                 if average is not None:
                     average.update(step.update)
                 position += 1

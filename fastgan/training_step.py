@@ -10,7 +10,7 @@ from abc import ABC, abstractmethod
 import torch
 from torch import Tensor, nn
 
-from fastgan.checks import check_batch, check_state
+from fastgan.checks import check_batch, check_integer, check_order, check_state
 from fastgan.costs import Costs
 from fastgan.models import Discriminator
 from fastgan.recipes import Recipe
@@ -91,6 +91,9 @@ class TrainingStep(ABC):
             apply_max_norm(discriminator, recipe.max_norm)
         self._generator_velocity = _zeros_like(self._generator_parameters)
         self._discriminator_velocity = _zeros_like(self._discriminator_parameters)
+        self._images: Tensor | None = None  # of the epoch
+        self._order: Tensor | None = None
+        self._first = 0  # the next batch's first place in that order
 
     def __call__(self, batch: Tensor) -> Costs:
         """Train on one batch of images, of shape (n, n_features), and advance the clock by one.
@@ -105,18 +108,65 @@ class TrainingStep(ABC):
             check_batch(batch, self.recipe.n_features, self.dtype, self.device)
         elif batch.ndim == 0 or batch.shape[0] == 0:
             raise ValueError(f"batch: expected at least one image, got shape {tuple(batch.shape)}")
-        if self.recipe.schedule == "simultaneous":
-            costs = self._simultaneous(batch)
-        else:
-            costs = self._alternating(batch)
+        costs = self._train_on(batch)
+        self.update += 1
+        return costs
+
+    def begin_epoch(self, images: Tensor, order: Tensor, first_batch: int = 0) -> None:
+        """Lay out an epoch for :meth:`next_batch`.
+
+        Parameters
+        ----------
+        images : Tensor of shape (n, n_features)
+            The training images, of the networks' dtype and on their device. Not copied.
+        order : int64 Tensor of shape (n_rows,)
+            Which images, in which order; ``recipe.batch_size`` of them are a batch, the last one
+            may be short.
+        first_batch : int
+            The batch to begin with, where an epoch is gone on with.
+
+        Raises
+        ------
+        ValueError, TypeError
+            If the images are not such a batch as a step takes, or the order is not one of them.
+        """
+        if isinstance(self.discriminator, Discriminator):
+            check_batch(images, self.recipe.n_features, self.dtype, self.device, name="images")
+        check_order(order, len(images))
+        check_integer("first_batch", first_batch, 0)
+        self._images = images
+        # In the same memory from epoch to epoch: a graph reads it there.
+        if self._order is None or len(self._order) != len(order):
+            self._order = torch.empty(len(order), dtype=torch.int64, device=self.device)
+        self._order.copy_(order)
+        self._first = first_batch * self.recipe.batch_size
+
+    def next_batch(self) -> Costs:
+        """Train on the epoch's next batch, as on one that is given, and advance the clock by one.
+
+        Raises RuntimeError if no epoch was begun, or all of it has passed.
+        """
+        if self._order is None:
+            raise RuntimeError("next_batch: no epoch was begun (begin_epoch)")
+        n_rows = min(self.recipe.batch_size, len(self._order) - self._first)
+        if n_rows <= 0:
+            raise RuntimeError(
+                f"next_batch: all {len(self._order)} images of the epoch have passed"
+            )
+        costs = self._train_on_rows(self._first, n_rows)
+        self._first += n_rows
         self.update += 1
         return costs
 
     @abstractmethod
-    def _simultaneous(self, batch: Tensor) -> Costs: ...
+    def _train_on(self, batch: Tensor) -> Costs:
+        """Move the networks by a checked batch."""
 
-    @abstractmethod
-    def _alternating(self, batch: Tensor) -> Costs: ...
+    def _train_on_rows(self, first: int, n_rows: int) -> Costs:
+        """Move the networks by the epoch's images from ``first`` on."""
+        assert self._images is not None  # next_batch looked
+        assert self._order is not None
+        return self._train_on(self._images[self._order[first : first + n_rows]])
 
     def take_threads(self, n_threads: int) -> int:
         """Take so many threads for the steps to come; return how many torch is to run meanwhile.

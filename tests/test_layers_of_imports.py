@@ -22,8 +22,8 @@ LAYERS = [
     {"recipes", "recipe_files", "data", "samples", "scores", "checkpoints", "best_weights"}
     | {"memorisation_result", "parzen_protocol", "streamed_evaluation"},
     {"layers", "costs"},
-    {"models", "fused_buffers", "fused_operations"},
-    {"training_step", "autograd_step", "fused_step", "steps"},
+    {"models"},
+    {"training_step", "autograd_step", "fused", "steps"},
     {"runs", "curves", "estimators", "evaluation", "figures", "memorisation", "training"}
     | {"manifold_metrics", "nearest_graph", "two_sample"}
     | {"memorisation_figure", "memorisation_pairs", "neighbor_index"}

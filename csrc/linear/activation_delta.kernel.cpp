@@ -12,10 +12,10 @@ void run(std::size_t n_rows, std::size_t n_columns, const T* gradient, std::size
   for (std::size_t row = 0; row < n_rows; ++row) {
     const std::size_t at = row * n_columns;
     const T* from = gradient + row * gradient_stride;
-    T* __restrict to = delta + at;
+    T* to = delta + at;  // may be where the gradient is
     if (mask.threshold != kKeepAll) {
       drop(mask, first + at, n_columns, from, to);
-    } else {
+    } else if (from != to) {
       std::copy_n(from, n_columns, to);
     }
     if (row_scale != nullptr) {

@@ -18,6 +18,7 @@ KINDS = [
     ("autograd", "reference"),
     ("fused", "native"),
     ("fused", "reference"),
+    ("fused", "triton"),
 ]
 NATIVE = [kind for kind in KINDS if kind[1] == "native"]
 each_kind = pytest.mark.parametrize("kind", KINDS, ids="-".join)

@@ -140,15 +140,15 @@ def test_the_best_of_these_runs_is_not_the_last(whole):
 @pytest.mark.parametrize("update", [3, 7, 12, 21])
 @pytest.mark.parametrize("every", [0.0, 1e9])
 def test_stopped_anywhere_and_gone_on_with(whole, tmp_path, monkeypatch, update, every):
-    plain = step_class().__call__
+    plain = step_class().next_batch
 
-    def interrupted(self, batch):
+    def interrupted(self):
         if self.update == update:
             raise RuntimeError("stopped")  # no checkpoint is written on the way out
-        return plain(self, batch)
+        return plain(self)
 
     with monkeypatch.context() as patch:
-        patch.setattr(step_class(), "__call__", interrupted)
+        patch.setattr(step_class(), "next_batch", interrupted)
         with pytest.raises(RuntimeError, match="stopped"):
             train(
                 whole.recipe,

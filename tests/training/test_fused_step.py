@@ -24,7 +24,7 @@ from step_cases import (
 from torch import nn
 
 from fastgan.autograd_step import AutogradStep
-from fastgan.fused_step import FusedStep
+from fastgan.fused import FusedStep
 from fastgan.models import Discriminator, Generator
 from fastgan.recipes import DIGITS
 from fastgan.reference.training_step import training_step

@@ -84,7 +84,7 @@ def test_going_on_trains_nothing_again(saturated, monkeypatch):
         raise AssertionError("a step was taken")
 
     step = training.make_step(SATURATING, dataset=load_dataset("digits"))
-    monkeypatch.setattr(type(step), "__call__", refuse)
+    monkeypatch.setattr(type(step), "next_batch", refuse)
     options = TrainingOptions(sample_grids=False, resume=True)
     again = train_with_restarts(
         SATURATING, seeds=(2, 4), folder=found.run.folder.parent, options=options

@@ -94,12 +94,12 @@ KILLED = """
     from {module} import TINY, step_class, tiny_dataset
     from fastgan.training import train
 
-    plain = step_class().__call__
-    def fatal(self, batch):
+    plain = step_class().next_batch
+    def fatal(self):
         if self.update == {update}:
             os.kill(os.getpid(), signal.SIGKILL)
-        return plain(self, batch)
-    step_class().__call__ = fatal
+        return plain(self)
+    step_class().next_batch = fatal
     train(TINY.replace(**{changes}), dataset=tiny_dataset(), folder=sys.argv[1],
           checkpoint_every_seconds={every})
 """
@@ -158,16 +158,16 @@ def test_kill_9_with_an_average_gives_the_same_bits(tmp_path, update):
 
 @pytest.mark.parametrize("update", [0, 9, 11], ids=["first", "mid-epoch", "end of an epoch"])
 def test_ctrl_c_saves_and_says_how_to_resume(whole, tmp_path, monkeypatch, update):
-    plain = step_class().__call__
+    plain = step_class().next_batch
 
-    def interrupted(self, batch):
+    def interrupted(self):
         if self.update == update:
             signal.raise_signal(signal.SIGINT)
-        return plain(self, batch)
+        return plain(self)
 
     before = signal.getsignal(signal.SIGINT)
     with monkeypatch.context() as patch:
-        patch.setattr(step_class(), "__call__", interrupted)
+        patch.setattr(step_class(), "next_batch", interrupted)
         with pytest.raises(TrainingInterrupted, match=r"stopped in epoch . of 4; .* is saved in"):
             train(TINY, dataset=tiny_dataset(), folder=tmp_path / "run")
     assert signal.getsignal(signal.SIGINT) is before
@@ -248,15 +248,15 @@ def own_pair():
 
 def test_own_modules_resume_bit_for_bit(tmp_path, monkeypatch):
     whole = train(TINY, dataset=tiny_dataset(), folder=tmp_path / "whole", **own_pair())
-    plain = step_class(**own_pair()).__call__
+    plain = step_class(**own_pair()).next_batch
 
-    def interrupted(self, batch):
+    def interrupted(self):
         if self.update == 5:
             signal.raise_signal(signal.SIGINT)
-        return plain(self, batch)
+        return plain(self)
 
     with monkeypatch.context() as patch:
-        patch.setattr(step_class(**own_pair()), "__call__", interrupted)
+        patch.setattr(step_class(**own_pair()), "next_batch", interrupted)
         with pytest.raises(KeyboardInterrupt):
             train(TINY, dataset=tiny_dataset(), folder=tmp_path / "part", **own_pair())
     torch.manual_seed(12345)  # whatever happened in between

@@ -81,15 +81,19 @@ def test_the_generator_comes_back_from_the_folder(whole):
     assert torch.equal(discriminator.output.weight, weights(whole)["discriminator.output.weight"])
 
 
+def next_images(step):
+    return step._images[step._order[step._first :][: step.recipe.batch_size]]
+
+
 def test_every_epoch_is_a_fresh_permutation_and_uses_the_short_batch(tmp_path, monkeypatch):
     seen = []
-    plain = step_class().__call__
+    plain = step_class().next_batch
 
-    def keeping(self, batch):
-        seen.append((self.epoch, batch))
-        return plain(self, batch)
+    def keeping(self):
+        seen.append((self.epoch, next_images(self)))
+        return plain(self)
 
-    monkeypatch.setattr(step_class(), "__call__", keeping)
+    monkeypatch.setattr(step_class(), "next_batch", keeping)
     dataset = tiny_dataset()
     train(TINY, dataset=dataset, folder=tmp_path, n_epochs=3)
     assert [len(batch) for _, batch in seen] == [10, 10, 10, 4] * 3
@@ -105,14 +109,15 @@ def test_every_epoch_is_a_fresh_permutation_and_uses_the_short_batch(tmp_path, m
 
 def test_epoch_costs_weigh_images_not_batches(tmp_path, monkeypatch):
     costs = []
-    plain = step_class().__call__
+    plain = step_class().next_batch
 
-    def keeping(self, batch):
-        result = plain(self, batch)
-        costs.append((float(result.discriminator), len(batch)))
+    def keeping(self):
+        n_rows = len(next_images(self))
+        result = plain(self)
+        costs.append((float(result.discriminator), n_rows))
         return result
 
-    monkeypatch.setattr(step_class(), "__call__", keeping)
+    monkeypatch.setattr(step_class(), "next_batch", keeping)
     run = train(TINY, dataset=tiny_dataset(), folder=tmp_path, n_epochs=1)
     expected = sum(cost * n for cost, n in costs) / 34
     assert run.metrics[0]["discriminator_cost"] == pytest.approx(expected, rel=1e-6)

@@ -1,13 +1,14 @@
 """The memory that a fused training step works in: made once for each size of a batch.
 
 Workspaces serve every layer in turn, so they stay in the cache: ``products`` on the way forward,
-and on the way back ``delta``, the gradient of a layer's products, and ``gradient``, that of its
-input.
+and on the way back two for the deltas, a layer's in the one and those of the layer behind it in the
+other.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -26,43 +27,29 @@ class _Workspace:
         return self.memory[: n_rows * n_columns].view(n_rows, n_columns)
 
 
+@dataclass(frozen=True)
 class GeneratorBuffers:
     """Rows of a batch as the generator sees them; a list has an entry for each layer."""
 
-    def __init__(
-        self, latent: View, values: list[View], deltas: list[View], gradients: list[View]
-    ) -> None:
-        self.latent = latent
-        self.values = values  # activations; the last are the images
-        self.deltas = deltas
-        self.gradients = gradients  # of the values
+    latent: View
+    values: list[View]  # activations; the last are the images
+    deltas: list[View]  # gradients by the layers' sums
 
 
+@dataclass(frozen=True)
 class DiscriminatorBuffers:
     """Rows of a batch as the discriminator sees them; a list has an entry for each maxout layer.
 
     What is masked by dropout is held masked: it is the input of the layer that follows.
     """
 
-    def __init__(
-        self,
-        images: View,
-        values: list[View],
-        winners: list[View],
-        products: list[View],
-        deltas: list[View],
-        gradients: list[View],
-        logits: View,
-        ones: View,
-    ) -> None:
-        self.images = images
-        self.values = values
-        self.winners = winners  # uint8
-        self.products = products  # (n_rows, n_units * n_pieces)
-        self.deltas = deltas  # of the winning pieces: (n_rows, n_units)
-        self.gradients = gradients  # of the values
-        self.logits = logits  # (n_rows, 1)
-        self.ones = ones  # (n_rows, 1): the gradient of the logits
+    images: View
+    values: list[View]
+    winners: list[View]  # uint8
+    products: list[View | None]  # (n_rows, n_units * n_pieces), where the operations need them
+    deltas: list[View]  # of the winning pieces: (n_rows, n_units)
+    logits: View  # (n_rows, 1)
+    ones: View  # (n_rows, 1): the gradient of the logits
 
 
 class StepBuffers:
@@ -79,6 +66,9 @@ class StepBuffers:
         dtype: torch.dtype,
         device: torch.device,
         view: Callable[[Tensor], View],
+        *,
+        needs_products: bool,
+        is_captured: bool,
     ) -> None:
         def empty(*shape: int) -> Tensor:
             return torch.empty(shape, dtype=dtype, device=device)
@@ -88,23 +78,27 @@ class StepBuffers:
         units = [layer.n_units for layer in recipe.discriminator]
         pieces = [layer.n_units * layer.n_pieces for layer in recipe.discriminator]
         widths = [layer.n_units for layer in recipe.generator]
-        largest = n_rows * max(*widths, n_features)
-        of_units = max([largest, *(2 * n_rows * n for n in units)])
-        products = _Workspace(max([0, *(2 * n_rows * n for n in pieces)]), dtype, device)
-        delta = _Workspace(of_units, dtype, device)
-        gradient = _Workspace(of_units, dtype, device)
+        widest = max([0, *(2 * n_rows * n for n in pieces)]) if needs_products else 0
+        products = _Workspace(widest, dtype, device)
+        largest = max([n_rows * max(widths), *(2 * n_rows * n for n in units)])
+        deltas = (_Workspace(largest, dtype, device), _Workspace(largest, dtype, device))
 
+        # D's layers count from the first, which is next to the last of G's.
         self.generator = GeneratorBuffers(
             latent=view(empty(n_rows, recipe.n_latent)),
             values=[view(empty(n_rows, width)) for width in widths],
-            deltas=[view(delta.matrix(n_rows, width)) for width in widths],
-            gradients=[view(gradient.matrix(n_rows, width)) for width in widths],
+            deltas=[
+                view(deltas[(len(widths) - index) % 2].matrix(n_rows, width))
+                for index, width in enumerate(widths)
+            ],
         )
-        self.image_gradient = view(gradient.matrix(n_rows, n_features))
-        self.discriminator_scale = view(
-            empty(2 * n_rows)
-        )  # of a logit's unit gradient, in D's cost
-        self.generator_scale = view(empty(n_rows))  # and in G's, at the fake images
+        # of a logit's unit gradient, in D's cost, and in G's at the fake images
+        self.discriminator_scale = view(empty(2 * n_rows))
+        self.generator_scale = view(empty(n_rows))
+        self.means = torch.zeros(4, dtype=dtype, device=device)  # of the costs
+        self.means_view = view(self.means)
+        # the one given is copied to where a graph reads it
+        self.batch = empty(n_rows, n_features) if is_captured else None
         logits = empty(2 * n_rows, 1)
         images = empty(2 * n_rows, n_features)
         values = [empty(2 * n_rows, n) for n in units]
@@ -117,9 +111,12 @@ class StepBuffers:
                 images=view(images[first:]),
                 values=[view(layer[first:]) for layer in values],
                 winners=[view(layer[first:]) for layer in winners],
-                products=[view(products.matrix(n, width)) for width in pieces],
-                deltas=[view(delta.matrix(n, width)) for width in units],
-                gradients=[view(gradient.matrix(n, width)) for width in units],
+                products=[
+                    view(products.matrix(n, width)) if needs_products else None for width in pieces
+                ],
+                deltas=[
+                    view(deltas[index % 2].matrix(n, width)) for index, width in enumerate(units)
+                ],
                 logits=view(logits[first:]),
                 ones=view(ones[first:]),
             )
