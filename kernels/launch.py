@@ -88,8 +88,21 @@ class Kernel:
             triton.Config({**c.constants, **c.options}, num_warps=c.n_warps, num_stages=c.n_stages)
             for c in self.configurations[architecture]
         ]
+        # not restore_value: it would copy an argument that is None
+        saved: dict[str, torch.Tensor] = {}
+
+        def save(arguments: Mapping[str, Any], reset_only: bool = False) -> None:
+            if not reset_only:
+                given = {name: arguments[name] for name in self.restored}
+                saved.update({n: a.clone() for n, a in given.items() if a is not None})
+
+        def restore(arguments: Mapping[str, Any], exception: Exception | None) -> None:
+            for name, content in saved.items():
+                arguments[name].copy_(content)
+            saved.clear()
+
         return triton.autotune(
-            configs=configurations, key=list(self.key), restore_value=list(self.restored)
+            configs=configurations, key=list(self.key), pre_hook=save, post_hook=restore
         )(self.function)
 
 
@@ -114,7 +127,21 @@ class Launch:
         device = next(a.device for a in self.arguments.values() if isinstance(a, torch.Tensor))
         with torch.cuda.device(device):
             tuned = kernel._tuned(architecture_of(device))
-            tuned[self.grid](**self.arguments, **options)
+            leading, named = self.as_called()
+            tuned[self.grid](*leading, **named, **options)
+
+    def as_called(self) -> tuple[list[Any], dict[str, Any]]:
+        """Return the arguments by position as far as they come first, and the rest by name.
+
+        A keyword such as ``stream`` would be taken for an option of the launch.
+        """
+        names = self.kernel.function.arg_names
+        n_leading = next(
+            (i for i, name in enumerate(names) if name not in self.arguments), len(names)
+        )
+        leading = [self.arguments[name] for name in names[:n_leading]]
+        named = {n: a for n, a in self.arguments.items() if n not in names[:n_leading]}
+        return leading, named
 
     def grid_of(self, configuration: Configuration) -> tuple[int, ...]:
         """Return how many programs a configuration makes."""
