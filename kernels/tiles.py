@@ -57,23 +57,40 @@ def add_product(
     left_step: from k to k + 1. right_*: the same of J columns. winner_pointer, piece and
     row_scale_pointer: see ``left_tile``; None where there are none.
     """
-    inner = tl.arange(0, BLOCK_INNER)
-    left_at = left_at[:, None] + inner[None, :].to(tl.int64) * left_step
-    right_at = right_at[None, :] + inner[:, None].to(tl.int64) * right_step
-    for start in range(0, n_inner, BLOCK_INNER):
-        is_inner = start + inner < n_inner
-        left = left_tile(
-            left_pointer,
-            winner_pointer,
-            row_scale_pointer,
-            left_at,
-            tl.where(is_inner, start + inner, -1),
-            left_inside[:, None] & is_inner[None, :],
-            piece,
-        )
-        inside = is_inner[:, None] & right_inside[None, :]
-        right = tl.load(right_pointer + right_at, mask=inside, other=0.0)
-        sums = tl.dot(left, right, sums, input_precision=PRECISION, out_dtype=sums.dtype)
-        left_at += left_step * BLOCK_INNER
-        right_at += right_step * BLOCK_INNER
+    if sums.dtype == tl.float64 and PRECISION != "ieee":
+        # tl.dot of float64 does not compile for every architecture; this does, slowly
+        for k in range(n_inner):
+            inner = tl.full([1], k, tl.int32)
+            left = left_tile(
+                left_pointer,
+                winner_pointer,
+                row_scale_pointer,
+                left_at[:, None] + inner[None, :].to(tl.int64) * left_step,
+                inner,
+                left_inside[:, None],
+                piece,
+            )
+            right_offset = right_at[None, :] + inner[:, None].to(tl.int64) * right_step
+            right = tl.load(right_pointer + right_offset, mask=right_inside[None, :], other=0.0)
+            sums += left * right
+    else:
+        inner = tl.arange(0, BLOCK_INNER)
+        left_at = left_at[:, None] + inner[None, :].to(tl.int64) * left_step
+        right_at = right_at[None, :] + inner[:, None].to(tl.int64) * right_step
+        for start in range(0, n_inner, BLOCK_INNER):
+            is_inner = start + inner < n_inner
+            left = left_tile(
+                left_pointer,
+                winner_pointer,
+                row_scale_pointer,
+                left_at,
+                tl.where(is_inner, start + inner, -1),
+                left_inside[:, None] & is_inner[None, :],
+                piece,
+            )
+            inside = is_inner[:, None] & right_inside[None, :]
+            right = tl.load(right_pointer + right_at, mask=inside, other=0.0)
+            sums = tl.dot(left, right, sums, input_precision=PRECISION, out_dtype=sums.dtype)
+            left_at += left_step * BLOCK_INNER
+            right_at += right_step * BLOCK_INNER
     return sums
