@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import torch
@@ -9,6 +10,7 @@ from torch import Tensor
 
 from fastgan import _core, backends
 from fastgan.checks import check_floating, check_probability
+from fastgan.ops._autocast import as_single
 from fastgan.ops._draw import as_key, as_tensor, check_draw, check_span
 from fastgan.ops._registry import array, register
 from fastgan.reference.dropout import dropout as reference_dropout
@@ -62,9 +64,12 @@ def dropout(
 
     Notes
     -----
+    Under ``torch.autocast`` a float16 or bfloat16 input is taken as float32, and so is the result.
+
     Source: Srivastava et al., *Dropout*, JMLR 2014; include probability and scale as in the paper's
     released recipes.
     """
+    (input,) = as_single(input)
     check_floating("input", input)
     if input.ndim == 0:
         raise ValueError("input: expected shape (n_rows, ...), got shape ()")
@@ -113,18 +118,15 @@ def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
 
 
 # A product with the same mask, so each op is its own backward pass (and that one's, and so on).
-def _backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-    return dropout_op(gradient, *ctx.draw), None, None, None, None, None
+def _backward(by_triton: bool, ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+    op = dropout_triton_op if by_triton else dropout_op
+    return op(gradient, *ctx.draw), None, None, None, None, None
 
 
-def _triton_backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-    return dropout_triton_op(gradient, *ctx.draw), None, None, None, None, None
-
-
-def _triton(*arguments: Any) -> Tensor:
+def _triton(input: Tensor, *draw: Any) -> Tensor:
     from fastgan.kernels.dropout import dropout as launch  # triton, only when asked for
 
-    output: Tensor = launch(*arguments)
+    output: Tensor = launch(input.detach(), *draw)
     return output
 
 
@@ -135,14 +137,18 @@ _ARGUMENTS = (
 dropout_op = register(
     "dropout" + _ARGUMENTS,
     cpu=_cpu,
+    cuda=_triton,
     fake=_fake,
-    backward=_backward,
+    backward=functools.partial(_backward, False),
     setup_context=_setup_context,
+    in_single_precision=True,
 )
+# By Triton on every device: on the CPU that is Triton's interpreter.
 dropout_triton_op = register(
     "dropout_triton" + _ARGUMENTS,
     every_device=_triton,
     fake=_fake,
-    backward=_triton_backward,
+    backward=functools.partial(_backward, True),
     setup_context=_setup_context,
+    in_single_precision=True,
 )

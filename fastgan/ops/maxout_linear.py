@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import torch
@@ -17,9 +18,15 @@ from fastgan.checks import (
     check_same_dtype,
     check_shape,
 )
-from fastgan.ops._draw import as_key, as_tensor, check_draw, check_span
+from fastgan.ops._autocast import as_single, switched_off
+from fastgan.ops._draw import as_tensor, check_draw, check_span
+from fastgan.ops._maxout_linear_backward import (
+    maxout_linear_backward_op,
+    maxout_linear_backward_triton_op,
+    native_mask,
+    plain,
+)
 from fastgan.ops._registry import array, register
-from fastgan.ops.dropout import dropout_op
 from fastgan.reference.maxout_linear import maxout_linear as reference_maxout_linear
 
 N_PIECES_MAX = 256  # the winner is a uint8
@@ -61,7 +68,7 @@ def maxout_linear(
     first_row : int
         The number of the first row within the whole batch.
     impl : str
-        ``auto``, ``reference`` or ``native``.
+        ``auto``, ``reference``, ``native`` or ``triton``.
 
     Returns
     -------
@@ -78,8 +85,12 @@ def maxout_linear(
 
     Notes
     -----
+    Under ``torch.autocast`` tensors of float16 and bfloat16 are taken as float32; the products are
+    of float32, and so are the values.
+
     Source: Goodfellow et al., *Maxout Networks*, ICML 2013.
     """
+    input, weight, bias = as_single(input, weight, bias)
     check_floating("input", input)
     check_matrix("input", input, "n", "n_features")
     for name, value in (("weight", weight), ("bias", bias)):
@@ -107,44 +118,33 @@ def maxout_linear(
                 )
         check_draw(seed, step, stream, first_row, input.device)
         check_span(first_row, n, weight.shape[0] // n_pieces)
-    if backends.resolve_impl("maxout_linear", impl, input.device) == "reference":
-        return reference_maxout_linear(
-            input,
-            weight,
-            bias,
-            n_pieces,
-            include_probability=include_probability,
-            seed=seed,
-            step=step,
-            stream=stream,
-            first_row=first_row,
-        )
-    seed_tensor = None if seed is None else as_tensor(seed, input.device)
-    step_tensor = None if step is None else as_tensor(step, input.device)
-    values, winner = maxout_linear_op(
+    chosen = backends.resolve_impl("maxout_linear", impl, input.device)
+    if chosen == "reference":
+        with switched_off(input.device):
+            return reference_maxout_linear(
+                input,
+                weight,
+                bias,
+                n_pieces,
+                include_probability=include_probability,
+                seed=seed,
+                step=step,
+                stream=stream,
+                first_row=first_row,
+            )
+    op = maxout_linear_triton_op if chosen == "triton" else maxout_linear_op
+    values, winner = op(
         input,
         weight,
         bias,
         n_pieces,
         include_probability,
-        seed_tensor,
-        step_tensor,
+        None if seed is None else as_tensor(seed, input.device),
+        None if step is None else as_tensor(step, input.device),
         0 if stream is None else stream,
         first_row,
     )
     return values, winner
-
-
-def _mask(
-    include_probability: float,
-    seed: Tensor | None,
-    step: Tensor | None,
-    stream: int,
-    first: int,
-) -> tuple[float, int, int, int, int, int]:
-    """Return what the native kernels take to draw a mask."""
-    drawn = (0, 0) if seed is None or step is None else as_key(seed, step)
-    return include_probability, *drawn, stream, first, torch.get_num_threads()
 
 
 def _cpu(
@@ -168,8 +168,30 @@ def _cpu(
         values.numpy(),
         winner.numpy(),
         n_pieces,
-        *_mask(include_probability, seed, step, stream, first_row * n_units),
+        *native_mask(include_probability, seed, step, stream, first_row * n_units),
     )
+    return values, winner
+
+
+def _triton(
+    input: Tensor,
+    weight: Tensor,
+    bias: Tensor,
+    n_pieces: int,
+    include_probability: float,
+    seed: Tensor | None,
+    step: Tensor | None,
+    stream: int,
+    first_row: int,
+) -> tuple[Tensor, Tensor]:
+    from fastgan.kernels.masks import Mask  # triton, only when asked for
+    from fastgan.kernels.maxout_linear import maxout_forward
+
+    mask = None
+    if include_probability < 1 and seed is not None and step is not None:
+        mask = Mask(include_probability, seed, step, stream, first_row=first_row)
+    values, winner = _fake(input, weight, bias, n_pieces)
+    maxout_forward(*plain(input, weight, bias), n_pieces, mask, values, winner)
     return values, winner
 
 
@@ -181,103 +203,48 @@ def _fake(
 
 
 def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
-    input, weight, _, n_pieces, include_probability, seed, step, stream, first_row = inputs
+    input, weight, _, *options = inputs
     _, winner = output
     ctx.mark_non_differentiable(winner)
     ctx.set_materialize_grads(False)
     needs_input, needs_weight = ctx.needs_input_grad[:2]
     ctx.save_for_backward(winner, input if needs_weight else None, weight if needs_input else None)
-    ctx.options = (n_pieces, include_probability, seed, step, stream, first_row)
+    ctx.options = options
 
 
-def _backward(ctx: Any, gradient: Tensor | None, _: Any) -> tuple[Tensor | None, ...]:
+def _backward(
+    by_triton: bool, ctx: Any, gradient: Tensor | None, _: Any
+) -> tuple[Tensor | None, ...]:
     none: tuple[Tensor | None, ...] = (None,) * 9
     if gradient is None:
         return none
     winner, input, weight = ctx.saved_tensors
-    needs_input, needs_weight, needs_bias = ctx.needs_input_grad[:3]
-    delta, of_bias = maxout_linear_backward_op(gradient, winner, *ctx.options)
-    return (
-        torch.mm(delta, weight) if needs_input else None,
-        torch.mm(delta.t(), input) if needs_weight else None,
-        of_bias if needs_bias else None,
-        *none[3:],
-    )
+    op = maxout_linear_backward_triton_op if by_triton else maxout_linear_backward_op
+    gradients = op(gradient, winner, input, weight, ctx.needs_input_grad[2], *ctx.options)
+    wanted = zip(gradients, ctx.needs_input_grad, strict=False)
+    return (*(found if needed else None for found, needed in wanted), *none[3:])
 
 
-def _backward_cpu(
-    gradient: Tensor,
-    winner: Tensor,
-    n_pieces: int,
-    include_probability: float,
-    seed: Tensor | None,
-    step: Tensor | None,
-    stream: int,
-    first_row: int,
-) -> tuple[Tensor, Tensor]:
-    n, n_units = winner.shape
-    delta = torch.empty((n, n_units * n_pieces), dtype=gradient.dtype)
-    of_bias = torch.empty(n_units * n_pieces, dtype=gradient.dtype)
-    _core.maxout_backward(
-        array(gradient),
-        array(winner),
-        delta.numpy(),
-        of_bias.numpy(),
-        n_pieces,
-        *_mask(include_probability, seed, step, stream, first_row * n_units),
-    )
-    return delta, of_bias
-
-
-def _backward_fake(
-    gradient: Tensor, winner: Tensor, n_pieces: int, *_: Any
-) -> tuple[Tensor, Tensor]:
-    n, n_units = winner.shape
-    return gradient.new_empty((n, n_units * n_pieces)), gradient.new_empty(n_units * n_pieces)
-
-
-def _backward_setup_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
-    _, winner, *options = inputs
-    ctx.save_for_backward(winner)
-    ctx.set_materialize_grads(False)
-    ctx.options = options
-
-
-def _backward_backward(
-    ctx: Any, of_delta: Tensor | None, of_bias: Tensor | None
-) -> tuple[Tensor | None, ...]:
-    """Turn the (linear) backward pass around: the winners' entries, through the same mask."""
-    none: tuple[Tensor | None, ...] = (None,) * 8
-    (winner,) = ctx.saved_tensors
-    n_pieces, include_probability, seed, step, stream, first_row = ctx.options
-    if of_bias is not None:
-        of_delta = of_bias.expand(winner.shape[0], -1) if of_delta is None else of_delta + of_bias
-    if of_delta is None:
-        return none
-    pieces = of_delta.reshape(*winner.shape, n_pieces)
-    won = pieces.gather(2, winner.long().unsqueeze(2)).squeeze(2)
-    if include_probability < 1:
-        won = dropout_op(won, include_probability, seed, step, stream, first_row)
-    return won, *none[1:]
-
-
-maxout_linear_op = register(
-    "maxout_linear(Tensor input, Tensor weight, Tensor bias, int n_pieces, "
+_ARGUMENTS = (
+    "(Tensor input, Tensor weight, Tensor bias, int n_pieces, "
     "float include_probability, Tensor? seed, Tensor? step, int stream, SymInt first_row) "
-    "-> (Tensor, Tensor)",
-    cpu=_cpu,
-    fake=_fake,
-    backward=_backward,
-    setup_context=_setup_context,
+    "-> (Tensor, Tensor)"
 )
-
-# The gradient of the products (zero but at the winners) and its sum over rows, the bias gradient.
-maxout_linear_backward_op = register(
-    "maxout_linear_backward(Tensor gradient, Tensor winner, int n_pieces, "
-    "float include_probability, Tensor? seed, Tensor? step, int stream, SymInt first_row) "
-    "-> (Tensor, Tensor)",
-    cpu=_backward_cpu,
-    fake=_backward_fake,
-    backward=_backward_backward,
-    setup_context=_backward_setup_context,
+maxout_linear_op = register(
+    "maxout_linear" + _ARGUMENTS,
+    cpu=_cpu,
+    cuda=_triton,
+    fake=_fake,
+    backward=functools.partial(_backward, False),
+    setup_context=_setup_context,
+    in_single_precision=True,
+)
+# By Triton on every device: on the CPU that is Triton's interpreter.
+maxout_linear_triton_op = register(
+    "maxout_linear_triton" + _ARGUMENTS,
+    every_device=_triton,
+    fake=_fake,
+    backward=functools.partial(_backward, True),
+    setup_context=_setup_context,
+    in_single_precision=True,
 )

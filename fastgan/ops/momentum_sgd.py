@@ -19,6 +19,7 @@ from fastgan.checks import (
     check_scalar,
     check_shape,
 )
+from fastgan.ops._autocast import as_single
 from fastgan.ops._registry import array, register
 from fastgan.reference.momentum_sgd import momentum_sgd as reference_momentum_sgd
 
@@ -44,7 +45,7 @@ def momentum_sgd(
     weight, velocity : Tensor, float32 or float64, contiguous
         Any shape, both the same; two dimensions where ``max_norm`` is given.
     gradient : Tensor
-        Of the shape and dtype of ``weight``.
+        Of the shape and dtype of ``weight``; under ``torch.autocast`` also of half precision.
     lr, momentum : float or float64 tensor of no dimension
         Finite. Tensors keep a compiled graph from being compiled anew for each value.
     max_norm : float, optional
@@ -64,6 +65,7 @@ def momentum_sgd(
     Sources: pylearn2's SGD with momentum and its layers' ``max_col_norm``, as the paper's released
     recipes use them.
     """
+    (gradient,) = as_single(gradient)  # what is written in place cannot be taken as another
     check_floating("weight", weight)
     for name, value in (("velocity", velocity), ("gradient", gradient)):
         check_floating(name, value)
@@ -151,7 +153,8 @@ _ARGUMENTS = (
     "(Tensor(a!) weight, Tensor(b!) velocity, Tensor gradient, Tensor lr, Tensor momentum, "
     "float? max_norm) -> ()"
 )
-momentum_sgd_op = register("momentum_sgd" + _ARGUMENTS, cpu=_cpu, fake=_fake)
+momentum_sgd_op = register("momentum_sgd" + _ARGUMENTS, cpu=_cpu, cuda=_triton, fake=_fake)
+# By Triton on every device: on the CPU that is Triton's interpreter.
 momentum_sgd_triton_op = register(
     "momentum_sgd_triton" + _ARGUMENTS,
     every_device=_triton,

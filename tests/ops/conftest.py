@@ -1,4 +1,4 @@
-"""A fixture that compiles a function whole and notices when it is compiled anew.
+"""Fixtures: the fused implementations with their device; a function compiled whole, and only once.
 
 Helpers of these tests are a module beside them: point_families.
 """
@@ -8,12 +8,36 @@ import sys
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 import torch
 
+from fastgan import backends
+
 sys.path.insert(0, str(Path(__file__).parent))
+
+
+class Fused(NamedTuple):
+    """A fused implementation, and the device whose tensors it takes in a test."""
+
+    impl: str
+    device: torch.device
+
+    @property
+    def suffix(self) -> str:
+        """Return what the names of its torch ops end with."""
+        return "_triton" if self.impl == "triton" else ""
+
+
+@pytest.fixture(params=["native", "triton"])
+def fused(request: pytest.FixtureRequest, device: torch.device) -> Fused:
+    """Run the test with the native core, and with Triton on a GPU or in its interpreter."""
+    if request.param == "native":
+        return Fused("native", torch.device("cpu"))
+    if not backends.has_triton():
+        pytest.skip("triton is not installed")
+    return Fused("triton", device)
 
 
 class Compiled:

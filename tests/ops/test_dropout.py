@@ -121,33 +121,36 @@ def test_not_contiguous() -> None:
     assert torch.equal(input.grad, ops.dropout(gradient, 0.5, 1, 2, 3))
 
 
-def test_gradcheck() -> None:
-    input = randn(5, 7, dtype=torch.float64).requires_grad_()
+def test_gradcheck(fused) -> None:
+    input = randn(3, 5, dtype=torch.float64).to(fused.device).requires_grad_()
+    seed, step = SEED.to(fused.device), STEP.to(fused.device)
 
     def function(x: torch.Tensor) -> torch.Tensor:
-        return ops.dropout(x, 0.6, SEED, STEP, 3, 2)
+        return ops.dropout(x, 0.6, seed, step, 3, 2, impl=fused.impl)
 
     assert torch.autograd.gradcheck(function, input)
     assert torch.autograd.gradgradcheck(function, input)
 
 
 @pytest.mark.parametrize("requires_grad", [False, True])
-def test_opcheck(requires_grad) -> None:
+def test_opcheck(requires_grad, fused) -> None:
+    op = getattr(torch.ops.fastgan, "dropout" + fused.suffix).default
+    seed, step = SEED.to(fused.device), STEP.to(fused.device)
     for shape in ((5, 7), (0, 3), (4,)):
-        input = randn(*shape).requires_grad_(requires_grad)
-        torch.library.opcheck(dropout_op, (input, 0.5, SEED, STEP, 3, 1))
+        input = randn(*shape).to(fused.device).requires_grad_(requires_grad)
+        torch.library.opcheck(op, (input, 0.5, seed, step, 3, 1))
 
 
-def test_compiles_whole_and_once(compiled) -> None:
+def test_compiles_whole_and_once(compiled, fused) -> None:
     def function(x, seed, step):
-        return ops.dropout(x * 2, 0.5, seed, step, 3).sin()
+        return ops.dropout(x * 2, 0.5, seed, step, 3, impl=fused.impl).sin()
 
     whole = compiled(function)
     for step in range(4):
-        x = randn(6, 5).requires_grad_()
-        seed, step_tensor = torch.tensor(11), torch.tensor(step)
-        expected = function(x, seed, step_tensor)
-        got = whole(x, seed, step_tensor)
+        x = randn(6, 5).to(fused.device).requires_grad_()
+        draw = [torch.tensor(number, device=fused.device) for number in (11 - step, step)]
+        expected = function(x, *draw)
+        got = whole(x, *draw)
         torch.testing.assert_close(got, expected)
         torch.testing.assert_close(
             torch.autograd.grad(got.sum(), x)[0], torch.autograd.grad(expected.sum(), x)[0]

@@ -1,5 +1,6 @@
 """maxout_linear: values, winners and gradients against the reference; ties, NaN, fused dropout."""
 
+import itertools
 import re
 
 import numpy as np
@@ -7,7 +8,7 @@ import pytest
 import torch
 
 from fastgan import _core, ops
-from fastgan.ops.maxout_linear import maxout_linear_backward_op, maxout_linear_op
+from fastgan.ops.maxout_linear import maxout_linear_backward_op
 from fastgan.reference.maxout_linear import maxout_linear as reference_maxout_linear
 
 SIZES = [1, 3, 7, 15, 16, 17, 65, 1000]
@@ -172,6 +173,10 @@ def test_not_contiguous() -> None:
     ops.maxout_linear(*strided, 3)[0].sum().backward()  # an expanded, non-contiguous gradient
 
 
+def drawn_on(device: torch.device) -> dict[str, object]:
+    return {**DRAW, "seed": SEED.to(device), "step": STEP.to(device)}
+
+
 @pytest.mark.parametrize("options", [{}, DRAW], ids=["plain", "dropout"])
 @pytest.mark.parametrize("n_pieces", [2, 3, 5])
 def test_gradcheck(n_pieces, options) -> None:
@@ -182,6 +187,41 @@ def test_gradcheck(n_pieces, options) -> None:
 
     assert torch.autograd.gradcheck(function, inputs)
     assert torch.autograd.gradgradcheck(function, inputs)
+
+
+@pytest.mark.parametrize("is_drawn", [False, True])
+def test_gradcheck_by_triton(is_drawn, device) -> None:
+    """In few dimensions, and along random ones: the interpreter takes a millisecond a call."""
+    pytest.importorskip("triton")
+    inputs = [tensor.to(device).requires_grad_() for tensor in layer(3, 2, 2, 3)]
+    options = drawn_on(device) if is_drawn else {}
+
+    def function(*tensors: torch.Tensor) -> torch.Tensor:
+        return ops.maxout_linear(*tensors, 3, **options, impl="triton")[0]
+
+    assert torch.autograd.gradcheck(function, inputs)
+    assert torch.autograd.gradgradcheck(function, inputs, fast_mode=True)
+
+
+WANTED = [number for number in itertools.product((False, True), repeat=3) if any(number)]
+
+
+@pytest.mark.parametrize("wanted", WANTED, ids=str)
+def test_second_derivatives_of_any_of_the_tensors(wanted, fused) -> None:
+    """The backward op leaves out what is not wanted, and its own backward pass does too."""
+    results = []
+    for impl in ("reference", fused.impl):
+        device = torch.device("cpu") if impl == "reference" else fused.device
+        inputs = [tensor.to(device) for tensor in layer(7, 5, 4, 3)]
+        chosen = [t.requires_grad_() for t, needed in zip(inputs, wanted, strict=True) if needed]
+        values, _ = ops.maxout_linear(*inputs, 3, **drawn_on(device), impl=impl)
+        gradients = torch.autograd.grad(values.sin().sum(), chosen, create_graph=True)
+        total = sum(gradient.exp().sum() for gradient in gradients)
+        second = torch.autograd.grad(total, chosen, create_graph=True)
+        third = torch.autograd.grad(sum(part.square().sum() for part in second), chosen)
+        results.append([part.cpu() for part in (*gradients, *second, *third)])
+    for got, expected in zip(results[1], results[0], strict=True):
+        torch.testing.assert_close(got, expected, rtol=1e-12, atol=1e-12)
 
 
 @pytest.mark.parametrize("wanted", [(0,), (1,), (2,), (0, 2), (1, 2)])
@@ -206,9 +246,10 @@ def test_only_the_wanted_gradients_are_computed(wanted, monkeypatch) -> None:
 def test_bias_gradient_is_summed_in_double() -> None:
     """100,000 rows of .1: a float32 running sum would be off by 1e-3 and more."""
     n = 100_000
+    gradient, winner = torch.full((n, 1), 0.1), torch.zeros(n, 1, dtype=torch.uint8)
     of_bias = maxout_linear_backward_op(
-        torch.full((n, 1), 0.1), torch.zeros(n, 1, dtype=torch.uint8), 2, 1.0, None, None, 0, 0
-    )[1]
+        gradient, winner, None, None, True, 2, 1.0, None, None, 0, 0
+    )[2]
     assert of_bias[0] == (n * torch.tensor(0.1).double()).float()
     assert of_bias[1] == 0
 
@@ -250,29 +291,62 @@ def test_gradient_of_another_number_of_rows_is_refused(wrong) -> None:
 
 
 @pytest.mark.parametrize("requires_grad", [False, True])
-@pytest.mark.parametrize("options", [(1.0, None, None, 0, 0), (0.5, SEED, STEP, 3, 1)])
-def test_opcheck(options, requires_grad) -> None:
+@pytest.mark.parametrize("is_drawn", [False, True])
+def test_opcheck(is_drawn, requires_grad, fused) -> None:
+    options: tuple = (1.0, None, None, 0, 0)
+    if is_drawn:
+        options = (0.5, SEED.to(fused.device), STEP.to(fused.device), 3, 1)
+    op = getattr(torch.ops.fastgan, "maxout_linear" + fused.suffix).default
     for n in (5, 0):
-        inputs = [tensor.requires_grad_(requires_grad) for tensor in layer(n, 4, 3, 2)]
-        torch.library.opcheck(maxout_linear_op, (*inputs, 2, *options))
-        gradient = torch.randn(n, 3).requires_grad_(requires_grad)
-        winner = torch.arange(n * 3).reshape(n, 3).remainder(2).to(torch.uint8)
-        torch.library.opcheck(maxout_linear_backward_op, (gradient, winner, 2, *options))
+        inputs = [
+            tensor.to(fused.device).requires_grad_(requires_grad) for tensor in layer(n, 4, 3, 2)
+        ]
+        torch.library.opcheck(op, (*inputs, 2, *options))
 
 
-def test_compiles_whole_and_once(compiled) -> None:
-    inputs = [tensor.requires_grad_() for tensor in layer(6, 4, 3, 5)]
+@pytest.mark.parametrize("requires_grad", [False, True])
+@pytest.mark.parametrize("wanted", WANTED, ids=str)
+def test_opcheck_of_the_backward_pass(wanted, requires_grad, fused) -> None:
+    needs_input, needs_weight, needs_bias = wanted
+    op = getattr(torch.ops.fastgan, "maxout_linear_backward" + fused.suffix).default
+    draw = (0.5, SEED.to(fused.device), STEP.to(fused.device), 3, 1)
+    for n in (5, 0):
+        input, weight, _ = (
+            tensor.to(fused.device).requires_grad_(requires_grad) for tensor in layer(n, 4, 3, 2)
+        )
+        gradient = torch.randn(n, 3, dtype=torch.float64, device=fused.device)
+        winner = torch.arange(n * 3, device=fused.device).reshape(n, 3) % 2
+        arguments = (
+            gradient.requires_grad_(requires_grad),
+            winner.to(torch.uint8),
+            input if needs_weight else None,
+            weight if needs_input else None,
+            needs_bias,
+        )
+        torch.library.opcheck(op, (*arguments, 2, *draw))
+
+
+def test_compiles_whole_and_once(compiled, fused) -> None:
+    inputs = [tensor.to(fused.device).requires_grad_() for tensor in layer(6, 4, 3, 5)]
 
     def function(input, weight, bias, seed, step):
         values, _ = ops.maxout_linear(
-            input * 2, weight, bias, 5, include_probability=0.5, seed=seed, step=step, stream=3
+            input * 2,
+            weight,
+            bias,
+            5,
+            include_probability=0.5,
+            seed=seed,
+            step=step,
+            stream=3,
+            impl=fused.impl,
         )
         return values.sin()
 
     whole = compiled(function)
     for step in range(4):
-        arguments = (*inputs, torch.tensor(11), torch.tensor(step))
-        expected, got = function(*arguments), whole(*arguments)
+        draw = [torch.tensor(value, device=fused.device) for value in (11 - step, step)]
+        expected, got = function(*inputs, *draw), whole(*inputs, *draw)
         torch.testing.assert_close(got, expected)
         for one, other in zip(
             torch.autograd.grad(got.sum(), inputs),

@@ -7,7 +7,6 @@ import pytest
 import torch
 
 from fastgan import backends, ops
-from fastgan.ops.momentum_sgd import momentum_sgd_op
 from fastgan.reference.momentum_sgd import NORM_EPSILON
 
 SIZES = [1, 3, 7, 15, 16, 17, 1000]
@@ -166,24 +165,29 @@ def test_gradient_need_not_be_contiguous() -> None:
     assert torch.equal(weight, expected[0])
 
 
-def test_opcheck() -> None:
+def test_opcheck(fused) -> None:
+    op = getattr(torch.ops.fastgan, "momentum_sgd" + fused.suffix).default
+    numbers = [number(value).to(fused.device) for value in (0.1, 0.7)]
     for shape, max_norm in (((4, 5), 1.0), ((4, 5), None), ((7,), None), ((0, 3), 1.0)):
-        torch.library.opcheck(momentum_sgd_op, (*state(*shape), number(0.1), number(0.7), max_norm))
+        tensors = [tensor.to(fused.device) for tensor in state(*shape)]
+        torch.library.opcheck(op, (*tensors, *numbers, max_norm))
 
 
-def test_compiles_whole_and_once(compiled) -> None:
+def test_compiles_whole_and_once(compiled, fused) -> None:
     def function(weight, velocity, gradient, lr, momentum):
-        ops.momentum_sgd(weight, velocity, gradient * 2, lr, momentum, 1.0)
+        ops.momentum_sgd(weight, velocity, gradient * 2, lr, momentum, 1.0, impl=fused.impl)
         return weight.sum()
 
     whole = compiled(function)
-    plain, fused = state(4, 5), state(4, 5)
+    plain, fast = ([tensor.to(fused.device) for tensor in state(4, 5)] for _ in range(2))
     for update in range(4):
-        lr, momentum = number(0.1 / (update + 1)), number(0.5 + update / 10)
+        numbers = [
+            number(value).to(fused.device) for value in (0.1 / (update + 1), 0.5 + update / 10)
+        ]
         torch.testing.assert_close(
-            whole(*fused, lr, momentum), function(*plain, lr, momentum), rtol=1e-14, atol=1e-14
+            whole(*fast, *numbers), function(*plain, *numbers), rtol=1e-14, atol=1e-14
         )
-        torch.testing.assert_close(fused, plain, rtol=1e-14, atol=1e-14)
+        torch.testing.assert_close(fast, plain, rtol=1e-14, atol=1e-14)
     assert compiled.n_late == 0
 
 
