@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from benchmarks import harness
+from benchmarks.devices import Demand
 from fastgan import ops
 from fastgan.reference.dropout import dropout as reference
 
@@ -28,7 +29,7 @@ def comparisons(options: harness.Options) -> Iterator[harness.Comparison]:
     )
     for n_rows, n_columns, include in sizes:
         generator = torch.Generator().manual_seed(0)
-        input = torch.randn(n_rows, n_columns, generator=generator)
+        input = options.device.put(torch.randn(n_rows, n_columns, generator=generator))
         expected = reference(input.double(), include, 0, 0, 0)
 
         def ours(x: Tensor = input, p: float = include) -> Tensor:
@@ -52,11 +53,12 @@ def comparisons(options: harness.Options) -> Iterator[harness.Comparison]:
             contenders=contenders,
             bound=2 * torch.finfo(torch.float32).eps,  # one product and the rounding of 1 / p
             error_unit="of the maximum",
+            device=options.device,
+            demand=Demand(vector_flops=input.numel(), n_bytes=2 * input.nbytes),
         )
 
 
 @pytest.mark.parametrize("name", ["fastgan", "eager"])
-def test_dropout(benchmark: Any, name: str) -> None:
-    harness.time_with_pytest(
-        benchmark, comparisons(harness.Options(quick=True, compile=False)), name
-    )
+@harness.on_each_device
+def test_dropout(benchmark: Any, name: str, device: str) -> None:
+    harness.time_with_pytest(benchmark, comparisons(harness.tiny(device)), name)

@@ -20,9 +20,12 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from benchmarks import harness
-from fastgan.fused_operations import Move, NativeOperations
+from benchmarks.devices import Demand, Device
+from benchmarks.tf32 import also_in_tf32
+from fastgan.fused.native import NativeOperations
+from fastgan.fused.operations import Behind, Move, Operations
 
-MOVE = Move(lr=1e-6, momentum=0.5, max_norm=None)  # the weights stay where they are
+LR, MOMENTUM = 1e-6, 0.5  # the weights stay where they are
 Arrays = tuple[Tensor, ...]
 
 
@@ -93,8 +96,8 @@ QUICK = [Layer(9, 13, 20, "relu", n_pieces=5, input_density=0.5)]
 
 def forward(layer: Layer, options: harness.Options) -> harness.Comparison:
     """activation(input weight^T + bias)."""
-    input, _, weight, bias = layer.tensors()
-    output = torch.empty(layer.n_rows, layer.n_units)
+    input, _, weight, bias = options.device.put(*layer.tensors())
+    output = input.new_empty(layer.n_rows, layer.n_units)
     activate = {"relu": F.relu, "sigmoid": torch.sigmoid, "linear": lambda values: values}
     functions = {
         "eager": lambda x, w, b: activate[layer.activation](F.linear(x, w, b)),
@@ -102,7 +105,7 @@ def forward(layer: Layer, options: harness.Options) -> harness.Comparison:
     if options.compile:
         functions["torch.compile"] = torch.compile(functions["eager"], dynamic=False)
     expected = functions["eager"](input.double(), weight.double(), bias.double())
-    operations = _operations()
+    operations = _operations(options.device)
     views = [operations.view(t) for t in (input, weight, bias)]
     out = operations.view(output)
 
@@ -120,44 +123,54 @@ def forward(layer: Layer, options: harness.Options) -> harness.Comparison:
     return harness.Comparison(
         operation="linear_forward" + f", {layer.activation}" * (layer.activation != "linear"),
         size=f"{layer.n_rows} x {layer.n_features} x {layer.n_units}",
-        contenders=[
-            harness.Contender("fastgan", ours, error),
-            *others,
-            _floor(input, weight.t()),
-        ],
-        bound=2 * error(functions["eager"](input, weight, bias)),
+        contenders=also_in_tf32(
+            [harness.Contender("fastgan", ours, error), *others, _floor(input, weight.t())],
+            options.device,
+        ),
+        bound=_bound_on(
+            options.device,
+            2 * error(functions["eager"](input, weight, bias)),
+            (input, weight.t()),
+            expected,
+        ),
         error_unit="of the maximum",
+        device=options.device,
+        demand=_demand(layer, input, weight, output),
     )
 
 
 def input_gradient(layer: Layer, options: harness.Options) -> harness.Comparison:
     """Delta times weight."""
-    _, delta, weight, _ = layer.tensors()
+    _, delta, weight, _ = options.device.put(*layer.tensors())
     expected = delta.double() @ weight.double()
-    gradient = torch.empty(layer.n_rows, layer.n_features)
-    operations = _operations()
-    views = [operations.view(t) for t in (delta, weight, gradient)]
+    gradient = delta.new_empty(layer.n_rows, layer.n_features)
+    operations = _operations(options.device)
+    of_delta, of_weight, out = (operations.view(t) for t in (delta, weight, gradient))
 
     def ours() -> Tensor:
-        operations.linear_input_gradient(*views)
+        operations.linear_input_gradient(of_delta, of_weight, Behind(), out)
         return gradient
 
     def error(found: Tensor) -> float:
         return _error((found,), (expected,))
 
     # fastgan adds in one fixed order, which shows in the error; the bound is that of such a sum.
-    sums = delta.double().abs() @ weight.double().abs()
     n_terms = int((delta != 0).sum(dim=1).max())
     return harness.Comparison(
         operation="linear_input_gradient",
         size=layer.words(with_input=False),
-        contenders=[
-            harness.Contender("fastgan", ours, error),
-            harness.Contender("eager", lambda: delta @ weight, error),
-            _floor(delta, weight),
-        ],
-        bound=bound_of_sum(n_terms) * float(sums.max() / expected.abs().max()),
+        contenders=also_in_tf32(
+            [
+                harness.Contender("fastgan", ours, error),
+                harness.Contender("eager", lambda: delta @ weight, error),
+                _floor(delta, weight),
+            ],
+            options.device,
+        ),
+        bound=bound_of_sum(n_terms) * _cancellation((delta, weight), expected),
         error_unit="of the maximum",
+        device=options.device,
+        demand=_demand(layer, delta, weight, gradient),
     )
 
 
@@ -165,26 +178,29 @@ def eager_update(
     delta: Tensor, input: Tensor, weight: Tensor, velocity: Tensor, bias: Tensor, slope: Tensor
 ) -> None:
     """Write gradients straight into velocities: the fewest passes that eager PyTorch can make."""
-    velocity.addmm_(delta.t(), input, beta=MOVE.momentum, alpha=-MOVE.lr)
-    slope.mul_(MOVE.momentum).sub_(delta.sum(dim=0), alpha=MOVE.lr)
+    velocity.addmm_(delta.t(), input, beta=MOMENTUM, alpha=-LR)
+    slope.mul_(MOMENTUM).sub_(delta.sum(dim=0), alpha=LR)
     weight.add_(velocity)
     bias.add_(slope)
 
 
 def update(layer: Layer, options: harness.Options) -> harness.Comparison:
     """Gradient, velocity and weight in one."""
-    input, delta, weight, bias = layer.tensors()
+    input, delta, weight, bias = options.device.put(*layer.tensors())
     start = (weight, torch.zeros_like(weight), bias, torch.zeros_like(bias))
     wide = tuple(t.double() for t in start)
     eager_update(delta.double(), input.double(), *wide)
-    operations = _operations()
+    operations = _operations(options.device)
+    rates = [torch.tensor(rate, dtype=torch.float64) for rate in (LR, MOMENTUM)]
+    # kernels read the rates on the device, the native core takes numbers
+    move = Move(*(options.device.put(*rates) if options.device.is_gpu else (LR, MOMENTUM)), None)
 
     def make(run: Callable[..., Any], state: Arrays) -> Callable[[], Any]:
         return lambda: run(delta, input, *state)
 
     def ours(delta: Tensor, input: Tensor, *state: Tensor) -> None:
         views = [operations.view(t) for t in (input, *state)]
-        operations.linear_update(operations.view(delta), None, *views, MOVE)
+        operations.linear_update(operations.view(delta), None, *views, move)
 
     def error_of(run: Callable[..., Any]) -> float:
         """Look at the velocities after one update of fresh copies."""
@@ -206,9 +222,13 @@ def update(layer: Layer, options: harness.Options) -> harness.Comparison:
     return harness.Comparison(
         operation="linear_update",
         size=layer.words(with_input=True),
-        contenders=[*contenders, _floor(delta.t(), input)],
-        bound=2 * error_of(eager_update),
+        contenders=also_in_tf32([*contenders, _floor(delta.t(), input)], options.device),
+        bound=_bound_on(
+            options.device, 2 * error_of(eager_update), (delta.t(), input), wide[1] / LR
+        ),
         error_unit="of the largest velocity",
+        device=options.device,
+        demand=_demand(layer, delta, input, *start[:2], *start[:2]),
     )
 
 
@@ -236,14 +256,44 @@ def bound_of_sum(n_terms: int) -> float:
     return 7.0 * math.sqrt(n_terms) * 2.0**-24
 
 
-def _operations() -> NativeOperations:
+def _operations(device: Device) -> Operations:
+    """Return the operations of a fused step: those of the native core, or the kernels."""
+    if device.is_gpu:
+        from fastgan.fused.triton import TritonOperations
+
+        return TritonOperations()
     operations = NativeOperations()
     operations.n_threads = torch.get_num_threads()
     return operations
 
 
+def _cancellation(factors: tuple[Tensor, Tensor], expected: Tensor) -> float:
+    """Return the largest sum of a product's magnitudes, beside its largest result."""
+    left, right = (factor.double().abs() for factor in factors)
+    return float((left @ right).max() / expected.abs().max())
+
+
+def _bound_on(
+    device: Device, twice_eager: float, factors: tuple[Tensor, Tensor], expected: Tensor
+) -> float:
+    """Return twice eager PyTorch's error; on a GPU at least that of one float32 sum.
+
+    There PyTorch adds in many short sums and the kernels in one, of split products.
+    """
+    if not device.is_gpu:
+        return twice_eager
+    n_terms = factors[0].shape[1]
+    return max(twice_eager, bound_of_sum(n_terms) * _cancellation(factors, expected))
+
+
+def _demand(layer: Layer, *moved: Tensor) -> Demand:
+    """Return what a layer's product takes: dense, each of the tensors read or written once."""
+    flops = 2.0 * layer.n_rows * layer.n_features * layer.n_units
+    return Demand(product_flops=flops, n_bytes=sum(tensor.nbytes for tensor in moved))
+
+
 def _floor(left: Tensor, right: Tensor) -> harness.Contender:
-    out = torch.empty(len(left), right.shape[1])
+    out = left.new_empty(len(left), right.shape[1])
     return harness.Contender("torch.mm", lambda: torch.mm(left, right, out=out), is_floor=True)
 
 
@@ -255,7 +305,6 @@ def _error(found: Arrays, expected: Arrays) -> float:
 
 
 @pytest.mark.parametrize("name", ["fastgan", "eager"])
-def test_linear(benchmark: Any, name: str) -> None:
-    harness.time_with_pytest(
-        benchmark, comparisons(harness.Options(quick=True, compile=False)), name
-    )
+@harness.on_each_device
+def test_linear(benchmark: Any, name: str, device: str) -> None:
+    harness.time_with_pytest(benchmark, comparisons(harness.tiny(device)), name)

@@ -132,5 +132,9 @@ CASES: dict[str, Callable[[harness.Options], Iterator[harness.Work]]] = {
 
 
 def comparisons(options: harness.Options) -> Iterator[harness.Work]:
+    if options.device.is_gpu:
+        reason = "it reads the host's memory of a process; nothing here sees a GPU's"
+        yield harness.LeftOut("memory", "all cases", reason, options.device)
+        return
     for name in options.cases or CASES:
         yield from CASES[name](options)

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from benchmarks import harness
+from benchmarks.devices import Demand
 from benchmarks.plain_step import ROWS_APART
 from fastgan import ops
 
@@ -44,7 +45,10 @@ def comparisons(options: harness.Options) -> Iterator[harness.Comparison]:
     for n_rows, n_columns in sizes:
         for max_norm in (None, 1.9365):
             generator = torch.Generator().manual_seed(0)
-            start = [torch.randn(n_rows, n_columns, generator=generator) for _ in range(3)]
+            start = [
+                options.device.put(torch.randn(n_rows, n_columns, generator=generator))
+                for _ in range(3)
+            ]
             wide = [t.double() for t in start]
             eager(*wide, max_norm)
 
@@ -97,11 +101,12 @@ def comparisons(options: harness.Options) -> Iterator[harness.Comparison]:
                 # twice eager PyTorch's own error, but never less than one rounding
                 bound=max(2 * against(eager)(None), torch.finfo(torch.float32).eps),
                 error_unit="of the maximum",
+                device=options.device,
+                demand=Demand(vector_flops=4 * start[0].numel(), n_bytes=bytes_moved),
             )
 
 
 @pytest.mark.parametrize("name", ["fastgan", "eager"])
-def test_momentum_sgd(benchmark: Any, name: str) -> None:
-    harness.time_with_pytest(
-        benchmark, comparisons(harness.Options(quick=True, compile=False)), name
-    )
+@harness.on_each_device
+def test_momentum_sgd(benchmark: Any, name: str, device: str) -> None:
+    harness.time_with_pytest(benchmark, comparisons(harness.tiny(device)), name)

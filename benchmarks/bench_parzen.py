@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -12,6 +13,7 @@ from torch import Tensor
 
 import fastgan
 from benchmarks import harness, peers, points, reference
+from benchmarks.tf32 import also_in_tf32
 
 GRID: tuple[float, ...] = tuple(np.logspace(-1, 0, 10).tolist())  # of the paper's protocol
 SIGMA = GRID[3]  # .2154: what a trained MNIST generator's validation images choose
@@ -23,7 +25,7 @@ def against(expected: Tensor) -> Callable[[Any], float]:
     """Return the error of a result: the largest over all queries, in nats."""
 
     def error(found: Any) -> float:
-        values = torch.as_tensor(found).double()
+        values = torch.as_tensor(found).double().to(expected.device)
         if values.shape != expected.shape:
             return float("inf")
         return float((values - expected).abs().max())
@@ -72,11 +74,11 @@ def one_sigma(
     dataset = points.images()
     size = f"{n_queries:,} queries, {n_samples:,} samples, sigma {SIGMA:.4f}"
     try:
-        samples = points.samples(dataset, n_samples, options.samples)
+        samples = options.device.put(points.samples(dataset, n_samples, options.samples))
     except points.TooFewError as error:
-        yield harness.LeftOut("parzen", size, str(error))
+        yield harness.LeftOut("parzen", size, str(error), options.device)
         return
-    queries = points.queries(dataset, n_queries)
+    queries = options.device.put(points.queries(dataset, n_queries))
     expected = reference.parzen(queries, samples, [SIGMA])[0]
     kept = fastgan.ParzenWindow(sigma=SIGMA).fit(samples)
     chunks: dict[str, peers.Chunk] = {
@@ -105,7 +107,7 @@ def one_sigma(
     ]
     if options.compile:
         contenders.append(peer("KeOps", peers.parzen_keops, queries, samples, expected))
-    if with_density:
+    if with_density and not options.device.is_gpu:
         # With its default leaves KernelDensity (1.9) is nats off in these dimensions; one leaf that
         # holds everything is exact.
         for label, leaf_size in (("", 40), (", one leaf", n_samples)):
@@ -125,7 +127,13 @@ def one_sigma(
             )
     contenders.append(floor(queries, samples))
     yield harness.Comparison(
-        "parzen", f"{points.source(dataset, options.samples)}: {size}", contenders, BOUND, UNIT
+        "parzen",
+        f"{points.source(dataset, options.samples)}: {size}",
+        also_in_tf32(contenders, options.device),
+        BOUND,
+        UNIT,
+        options.device,
+        points.demand_of_pairs(queries, samples, 1),
     )
 
 
@@ -146,11 +154,11 @@ def grid(options: harness.Options) -> Iterator[harness.Work]:
     n_queries = min(n_queries, len(dataset.validation))
     size = f"{len(GRID)} sigmas, {n_queries:,} validation images, {n_samples:,} samples"
     try:
-        samples = points.samples(dataset, n_samples, options.samples)
+        samples = options.device.put(points.samples(dataset, n_samples, options.samples))
     except points.TooFewError as error:
-        yield harness.LeftOut("parzen", size, str(error))
+        yield harness.LeftOut("parzen", size, str(error), options.device)
         return
-    queries = dataset.validation[:n_queries].contiguous()
+    queries = options.device.put(dataset.validation[:n_queries].contiguous())
     expected = reference.parzen(queries, samples, GRID)
 
     def one_by_one() -> Tensor:
@@ -172,7 +180,13 @@ def grid(options: harness.Options) -> Iterator[harness.Work]:
         floor(queries, samples),
     ]
     yield harness.Comparison(
-        "parzen", f"{points.source(dataset, options.samples)}: {size}", contenders, BOUND, UNIT
+        "parzen",
+        f"{points.source(dataset, options.samples)}: {size}",
+        also_in_tf32(contenders, options.device),
+        BOUND,
+        UNIT,
+        options.device,
+        points.demand_of_pairs(queries, samples, len(GRID)),
     )
 
 
@@ -182,24 +196,29 @@ def dense(options: harness.Options) -> Iterator[harness.Work]:
     n_queries, n_samples = (200, 500) if options.quick else (10_000, 10_000)
     size = f"dense, {n_queries:,} queries, {n_samples:,} samples, sigma {SIGMA:.4f}"
     try:
-        samples = points.samples(dataset, n_samples, options.samples)
+        samples = options.device.put(points.samples(dataset, n_samples, options.samples))
     except points.TooFewError as error:
-        yield harness.LeftOut("parzen", size, str(error))
+        yield harness.LeftOut("parzen", size, str(error), options.device)
         return
-    queries = points.queries(dataset, n_queries)
-    yield _engines(queries, samples, f"{points.source(dataset, options.samples)}: {size}", "dense")
+    queries = options.device.put(points.queries(dataset, n_queries))
+    size = f"{points.source(dataset, options.samples)}: {size}"
+    yield _engines(queries, samples, size, "dense", options)
 
 
 def noise(options: harness.Options) -> Iterator[harness.Work]:
     """Compare the choice of engine with the dense engine where nothing can be pruned."""
     n_rows = 300 if options.quick else 10_000
     n_features = 64 if options.quick else 784
-    queries, samples = (points.noise(n_rows, n_features, stream) for stream in (0, 1))
+    queries, samples = options.device.put(
+        *(points.noise(n_rows, n_features, stream) for stream in (0, 1))
+    )
     size = f"{n_rows:,} queries, {n_rows:,} samples, {n_features} features, sigma {SIGMA:.4f}"
-    yield _engines(queries, samples, f"isotropic noise: {size}", "auto")
+    yield _engines(queries, samples, f"isotropic noise: {size}", "auto", options)
 
 
-def _engines(queries: Tensor, samples: Tensor, size: str, first: str) -> harness.Comparison:
+def _engines(
+    queries: Tensor, samples: Tensor, size: str, first: str, options: harness.Options
+) -> harness.Comparison:
     expected = reference.parzen(queries, samples, [SIGMA])[0]
     names = {"auto": "fastgan", "dense": "fastgan, dense"}
     order = [first, *(name for name in names if name != first)]
@@ -212,12 +231,22 @@ def _engines(queries: Tensor, samples: Tensor, size: str, first: str) -> harness
         for strategy in order
     ]
     contenders.append(floor(queries, samples))
-    return harness.Comparison("parzen", size, contenders, BOUND, UNIT)
+    return harness.Comparison(
+        "parzen",
+        size,
+        also_in_tf32(contenders, options.device),
+        BOUND,
+        UNIT,
+        options.device,
+        points.demand_of_pairs(queries, samples, 1),
+    )
 
 
 def protocol(options: harness.Options) -> Iterator[harness.Work]:
     """Compare the paper's protocol, with training images as the model, with brute force."""
     dataset = points.images()
+    train, validation, test = options.device.put(dataset.train, dataset.validation, dataset.test)
+    dataset = dataclasses.replace(dataset, train=train, validation=validation, test=test)
     n_samples = min(1_000 if options.quick else 10_000, len(dataset.train))
     samples = dataset.train[:n_samples].contiguous()
     validation = dataset.validation[: dataset.sigma_images or len(dataset.validation)]
@@ -252,6 +281,7 @@ def protocol(options: harness.Options) -> Iterator[harness.Work]:
         ],
         BOUND,
         UNIT,
+        options.device,
     )
 
 
@@ -271,6 +301,6 @@ def comparisons(options: harness.Options) -> Iterator[harness.Work]:
 
 
 @pytest.mark.parametrize("name", ["fastgan", "eager", "torch.cdist"])
-def test_parzen(benchmark: Any, name: str) -> None:
-    options = harness.Options(quick=True, compile=False)
-    harness.time_with_pytest(benchmark, comparisons(options), name)
+@harness.on_each_device
+def test_parzen(benchmark: Any, name: str, device: str) -> None:
+    harness.time_with_pytest(benchmark, comparisons(harness.tiny(device)), name)

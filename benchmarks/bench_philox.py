@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from benchmarks import harness, philox_floor
+from benchmarks.devices import Demand
 from fastgan.ops import philox
 from fastgan.reference import philox as reference
 
@@ -47,6 +48,7 @@ def _largest(
     difference: Callable[[Tensor, Tensor], Tensor],
 ) -> float:
     largest = 0.0
+    found = found.cpu()
     for first in range(0, len(found), CHECKED_AT_ONCE):
         got = found[first : first + CHECKED_AT_ONCE]
         right = expected((len(got),), *DRAW, first_row=first)
@@ -60,62 +62,88 @@ def comparisons(options: harness.Options) -> Iterator[harness.Comparison]:
 
 
 def _uniform(n: int, options: harness.Options) -> harness.Comparison:
-    def ours() -> Tensor:
-        return philox.uniform((n,), *DRAW)
+    where = options.device.torch_device
+    draw = _draw_on(options)
 
-    numpy_philox = np.random.Generator(np.random.Philox(1))
+    def ours() -> Tensor:
+        return philox.uniform((n,), *draw)
+
     contenders = [
         harness.Contender(
             "fastgan", ours, lambda found: largest_difference(found, reference.uniform)
         ),
-        harness.Contender("torch.rand", lambda: torch.rand(n)),
-        harness.Contender(
-            "NumPy's Philox (4x64, ten rounds)",
-            lambda: numpy_philox.random(n, dtype=np.float32),
-        ),
+        harness.Contender("torch.rand", lambda: torch.rand(n, device=where)),
     ]
+    if not options.device.is_gpu:
+        generator = np.random.Generator(np.random.Philox(1))
+        contenders.append(
+            harness.Contender(
+                "NumPy's Philox (4x64, ten rounds)",
+                lambda: generator.random(n, dtype=np.float32),
+            )
+        )
     if options.compile:
         # its own Philox 4x32, ten rounds, a block a number
-        contenders.append(harness.Contender("torch.compile", _compiled(torch.rand, n)))
+        contenders.append(harness.Contender("torch.compile", _compiled(torch.rand, n, where)))
     return harness.Comparison(
         operation="philox.uniform",
         size=f"{n:,} numbers",
         contenders=[*contenders, *_floors(n, options)],
         bound=0.0,
         error_unit="apart from the reference",
+        device=options.device,
+        demand=Demand(n_bytes=4 * n),
     )
 
 
 def _normal(n: int, options: harness.Options) -> harness.Comparison:
-    def ours() -> Tensor:
-        return philox.normal((n,), *DRAW)
+    where = options.device.torch_device
+    draw = _draw_on(options)
 
-    numpy_philox = np.random.Generator(np.random.Philox(1))
+    def ours() -> Tensor:
+        return philox.normal((n,), *draw)
+
     contenders = [
         harness.Contender("fastgan", ours, lambda found: units_apart(found, reference.normal)),
-        harness.Contender("torch.randn", lambda: torch.randn(n)),
-        harness.Contender(
-            "NumPy's Philox and ziggurat",
-            lambda: numpy_philox.standard_normal(n, dtype=np.float32),
-        ),
+        harness.Contender("torch.randn", lambda: torch.randn(n, device=where)),
     ]
+    if not options.device.is_gpu:
+        generator = np.random.Generator(np.random.Philox(1))
+        contenders.append(
+            harness.Contender(
+                "NumPy's Philox and ziggurat",
+                lambda: generator.standard_normal(n, dtype=np.float32),
+            )
+        )
     if options.compile:
-        contenders.append(harness.Contender("torch.compile", _compiled(torch.randn, n)))
+        contenders.append(harness.Contender("torch.compile", _compiled(torch.randn, n, where)))
     return harness.Comparison(
         operation="philox.normal",
         size=f"{n:,} numbers",
         contenders=[*contenders, *_floors(n, options)],
         bound=NORMAL_BOUND,
         error_unit="units in the last place",
+        device=options.device,
+        # logarithm, root and a sine or cosine for each; the words themselves are integers' work
+        demand=Demand(special_functions=2 * n, n_bytes=4 * n),
     )
 
 
+def _draw_on(options: harness.Options) -> tuple[Tensor, Tensor, int]:
+    """Return seed, step and stream; the numbers are made where the seed is."""
+    seed, step, stream = DRAW
+    return (*options.device.put(torch.tensor(seed), torch.tensor(step)), stream)
+
+
 def _floors(n: int, options: harness.Options) -> list[harness.Contender]:
+    where = options.device.torch_device
     floors = [
         # into new memory, as all the others do
-        harness.Contender("writing them", lambda: torch.empty(n).fill_(0.5), is_floor=True)
+        harness.Contender(
+            "writing them", lambda: torch.empty(n, device=where).fill_(0.5), is_floor=True
+        )
     ]
-    if options.compile and n >= LEAST_FOR_THREADS:
+    if options.compile and n >= LEAST_FOR_THREADS and not options.device.is_gpu:
         floors.append(
             harness.Contender(
                 "Philox's multiplications",
@@ -126,13 +154,12 @@ def _floors(n: int, options: harness.Options) -> list[harness.Contender]:
     return floors
 
 
-def _compiled(draw: Callable[..., Tensor], n: int) -> Callable[[], Tensor]:
-    compiled: Callable[[], Tensor] = torch.compile(lambda: draw(n), dynamic=False)
+def _compiled(draw: Callable[..., Tensor], n: int, where: torch.device) -> Callable[[], Tensor]:
+    compiled: Callable[[], Tensor] = torch.compile(lambda: draw(n, device=where), dynamic=False)
     return compiled
 
 
 @pytest.mark.parametrize("name", ["fastgan", "torch.rand"])
-def test_philox(benchmark: Any, name: str) -> None:
-    harness.time_with_pytest(
-        benchmark, comparisons(harness.Options(quick=True, compile=False)), name
-    )
+@harness.on_each_device
+def test_philox(benchmark: Any, name: str, device: str) -> None:
+    harness.time_with_pytest(benchmark, comparisons(harness.tiny(device)), name)

@@ -15,8 +15,11 @@ from torch import Tensor
 
 import fastgan
 from benchmarks import harness, plain_step, step_products, step_settings
+from benchmarks.captured import captured
+from benchmarks.devices import Demand
 from benchmarks.manual_step import ManualStep
 from benchmarks.step_settings import STILL, Setting
+from benchmarks.tf32 import also_in_tf32, has_tf32, in_tf32
 from fastgan.models import draw_latent
 
 N_LOOKED_AT = 1_000  # rows over which the share of zeros is counted
@@ -50,6 +53,7 @@ def error_of_one_step(setting: Setting, kind: str, impl: str) -> float:
 def shares_of_relu(setting: Setting, generator: Any) -> list[float]:
     """Return the share of outputs above 0 of each of the generator's ReLU layers."""
     values: Tensor = draw_latent(setting.recipe, N_LOOKED_AT, 0, 0, 0)
+    values = values.to(setting.batches.device)
     shares = []
     for linear, layer in zip(generator.layers, setting.recipe.generator, strict=True):
         values = linear(values)
@@ -63,6 +67,7 @@ def shares_of_relu(setting: Setting, generator: Any) -> list[float]:
 
 def comparison(setting: Setting, options: harness.Options) -> harness.Comparison:
     """Return the contenders of one setting; all of them move the same weights in turn."""
+    setting = setting.on(options.device.torch_device)
     recipe = setting.recipe.replace(**STILL)
     ours = setting.step(**STILL)
     nets = {"generator": ours.generator, "discriminator": ours.discriminator}
@@ -93,6 +98,7 @@ def comparison(setting: Setting, options: harness.Options) -> harness.Comparison
         harness.Contender("eager, SGD fused", eager),
         harness.Contender("eager, without autograd", by_hand),
     ]
+    contenders += replayed("eager, without autograd", by_hand.train, setting, options)
     if options.compile:
         torch._dynamo.reset()
         modules = plain_step.eager_step(recipe, pair, setting.turns(), rates, compile=True)
@@ -105,6 +111,7 @@ def comparison(setting: Setting, options: harness.Options) -> harness.Comparison
                 "torch.compile, without autograd", lambda: by_hand_whole(next(turns))
             ),
         ]
+        contenders += replayed("torch.compile, without autograd", by_hand_whole, setting, options)
     contenders.append(
         harness.Contender(
             "torch.mm of its products",
@@ -117,11 +124,33 @@ def comparison(setting: Setting, options: harness.Options) -> harness.Comparison
         operation="training step",
         size=f"{setting.words}: batch {recipe.batch_size}, {recipe.n_features} pixels, "
         f"{setting.n_weights:,} weights",
-        contenders=contenders,
+        contenders=also_in_tf32(contenders, options.device),
         # twice the error that plain PyTorch in float32 makes over the same step
         bound=2 * error_of_one_step(setting, "autograd", "reference"),
         error_unit="of the largest velocity",
+        device=options.device,
+        demand=demand(setting),
     )
+
+
+def replayed(
+    name: str, step: Callable[[Tensor], Any], setting: Setting, options: harness.Options
+) -> list[harness.Contender]:
+    """Return a step of PyTorch as a CUDA graph, and once more in TF32; none on the CPU."""
+    if not options.device.is_gpu:
+        return []
+    name = f"{name}, CUDA graph"
+    found = [harness.Contender(name, captured(step, setting.turns()))]
+    if has_tf32(options.device):
+        call = in_tf32(captured(step, setting.turns()))
+        found.append(harness.Contender(f"{name}, TF32", call))
+    return found
+
+
+def demand(setting: Setting) -> Demand:
+    """Return what a step takes: its dense products; weights and velocities read and written."""
+    n_bytes = 4 * 4 * setting.n_weights + setting.batches[0].nbytes
+    return Demand(product_flops=float(step_products.n_operations(setting.recipe)), n_bytes=n_bytes)
 
 
 def fresh(case: str, options: harness.Options, **changes: Any) -> harness.Work:
@@ -134,11 +163,13 @@ def fresh(case: str, options: harness.Options, **changes: Any) -> harness.Work:
 def trained(case: str, options: harness.Options) -> harness.Work:
     """A step of the networks that a run folder holds: training makes zeros behind the ReLUs."""
     if options.run is None:
-        return harness.LeftOut("training step", case, "it needs a run's folder (--run FOLDER)")
+        return harness.LeftOut(
+            "training step", case, "it needs a run's folder (--run FOLDER)", options.device
+        )
     try:
         setting = step_settings.of_run(options.run, case)
     except (FileNotFoundError, ValueError) as error:
-        return harness.LeftOut("training step", case, str(error))
+        return harness.LeftOut("training step", case, str(error), options.device)
     return comparison(setting, options)
 
 
@@ -148,9 +179,15 @@ def threads(case: str, options: harness.Options) -> harness.Work:
     Threads of torch that have just worked spin for a while before they sleep, on the cores that
     those of the native core want next; a gather by one thread takes longer.
     """
+    if options.device.is_gpu:
+        return harness.LeftOut(
+            "training step", case, "it shares out the CPU's cores", options.device
+        )
     n_threads = torch.get_num_threads()
     if n_threads == 1:
-        return harness.LeftOut("training step", case, "it needs two threads at least")
+        return harness.LeftOut(
+            "training step", case, "it needs two threads at least", options.device
+        )
     recipe = step_settings.by_shape(case.partition(":")[0]).replace(**STILL)
     recipe = step_settings.tiny(recipe) if options.quick else recipe
     setting = step_settings.fresh(recipe, case)
@@ -206,7 +243,6 @@ def comparisons(options: harness.Options) -> Iterator[harness.Work]:
 
 
 @pytest.mark.parametrize("name", ["fastgan", "eager, SGD fused"])
-def test_training_step(benchmark: Any, name: str) -> None:
-    harness.time_with_pytest(
-        benchmark, comparisons(harness.Options(quick=True, compile=False)), name
-    )
+@harness.on_each_device
+def test_training_step(benchmark: Any, name: str, device: str) -> None:
+    harness.time_with_pytest(benchmark, comparisons(harness.tiny(device)), name)

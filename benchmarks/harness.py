@@ -10,12 +10,14 @@ from __future__ import annotations
 
 import math
 import statistics
-import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+import pytest
+
+from benchmarks.devices import CPU, Clock, Demand, Device, named, why_no_cuda
 from benchmarks.machine import machine
 from benchmarks.results import Row
 
@@ -43,7 +45,7 @@ class Options:
 
     ``samples`` is a ``.npy`` file of shape (n, 784), float32 in [0, 1], that a trained MNIST
     generator drew; ``run`` the folder of a training run, whose networks a step is also timed with;
-    ``cases`` the cases of a benchmark to run (none: all of them).
+    ``cases`` the cases of a benchmark to run (none: all of them); ``device`` where tensors live.
     """
 
     quick: bool = False
@@ -51,6 +53,7 @@ class Options:
     samples: Path | None = None
     run: Path | None = None
     cases: tuple[str, ...] = ()
+    device: Device = CPU
 
 
 @dataclass(frozen=True)
@@ -113,11 +116,12 @@ class LeftOut:
     operation: str
     size: str
     reason: str
+    device: Device = CPU
 
     def measure(self, *, n_rounds: int, block_seconds: float, budget_seconds: float) -> list[Row]:
         """Return one row without numbers."""
         note = f"left out: {self.reason}"
-        return [Row(self.operation, self.size, "all", note=note, machine=machine())]
+        return [Row(self.operation, self.size, "all", note=note, machine=machine(self.device))]
 
 
 @dataclass(frozen=True)
@@ -125,6 +129,8 @@ class Comparison:
     """fastgan (the first contender) and its peers at one size.
 
     ``bound`` is the largest error that fastgan's result may have; ``error_unit`` says of what.
+    ``device`` has the clock; on one whose peaks are known each row says which part of the roofline
+    of ``demand`` it reaches: what the whole operation takes, whoever does it.
     """
 
     operation: str
@@ -132,6 +138,8 @@ class Comparison:
     contenders: Sequence[Contender]
     bound: float
     error_unit: str
+    device: Device = CPU
+    demand: Demand | None = None
 
     def measure(
         self,
@@ -161,7 +169,7 @@ class Comparison:
         WrongResultError
             If fastgan's error is above the bound, or not a number.
         """
-        ours = _Run(self.contenders[0])
+        ours = _Run(self.contenders[0], self.device.clock)
         ours.check()
         if ours.error is None or not ours.error <= self.bound:
             raise WrongResultError(
@@ -171,7 +179,7 @@ class Comparison:
         ours.warm_up(block_seconds)
         runs = [ours]
         for contender in self.contenders[1:]:
-            run = _Run(contender)
+            run = _Run(contender, self.device.clock)
             runs.append(run)
             try:
                 if not run.is_surely_slow(SURELY_SLOW * ours.once):
@@ -199,7 +207,7 @@ class Comparison:
             "size": self.size,
             "contender": run.contender.name,
             "is_floor": run.contender.is_floor,
-            "machine": machine(),
+            "machine": machine(self.device),
             "note": run.failure or run.remark,
         }
         if run.failure:
@@ -210,9 +218,13 @@ class Comparison:
         else:
             times = run.seconds
             ratios = [a / b for a, b in zip(run.seconds, ours.seconds, strict=True)]
+        seconds = statistics.median(times)
+        least = None if run.contender.is_floor else self.device.least_seconds(self.demand)
         return Row(
             **common,
-            seconds=statistics.median(times),
+            seconds=seconds,
+            roofline_fraction=least[0] / seconds if least and seconds > 0 else None,
+            roofline_bound=least[1] if least else "",
             build_seconds=statistics.median(run.build_seconds) if run.build_seconds else None,
             ratio_median=statistics.median(ratios),
             ratio_low=quantile(ratios, 0.1),
@@ -228,8 +240,9 @@ class Comparison:
 class _Run:
     """A contender with what has been found out about it."""
 
-    def __init__(self, contender: Contender) -> None:
+    def __init__(self, contender: Contender, clock: Clock) -> None:
         self.contender = contender
+        self.clock = clock
         self.error: float | None = None
         self.remark = ""
         self.failure = ""
@@ -242,7 +255,7 @@ class _Run:
 
     def check(self) -> None:
         """Call it for the first time and look at the result."""
-        self.once, result = timed(self.contender.call)
+        self.once, result = self.clock.once(self.contender.call)
         if self.contender.error is not None:
             self.error = self.contender.error(result)
         if self.contender.remark is not None:
@@ -251,15 +264,15 @@ class _Run:
     def warm_up(self, block_seconds: float) -> None:
         """Find out how long a warm call takes and how many fill a block."""
         if self.once < LONG_CALL_SECONDS:
-            self.once = max(timed(self.contender.call)[0], 1e-7)
-        self.n_calls = max(1, min(10_000, round(block_seconds / self.once)))
+            self.once = max(self.clock.once(self.contender.call)[0], 1e-7)
+        self.n_calls = max(1, min(self.clock.most_calls, round(block_seconds / self.once)))
 
     def keep_once(self) -> None:
         """Let the one call that was timed stand for all rounds."""
         self.slow_seconds = self.once
         self.measured_on = "all queries"
         if self.contender.build is not None:
-            self.build_seconds.append(timed(self.contender.build)[0])
+            self.build_seconds.append(self.clock.once(self.contender.build)[0])
 
     def is_surely_slow(self, limit_seconds: float) -> bool:
         """Try a part of the work; if all of it would take longer than the limit, keep that."""
@@ -267,8 +280,8 @@ class _Run:
         if part is None:
             return False
         part.call()  # warms up; KeOps calls its compiler
-        seconds, result = timed(part.call)
-        built = 0.0 if self.contender.build is None else timed(self.contender.build)[0]
+        seconds, result = self.clock.once(part.call)
+        built = 0.0 if self.contender.build is None else self.clock.once(self.contender.build)[0]
         whole = built + max(seconds - built, 0.0) / part.share
         if whole <= limit_seconds:
             return False
@@ -282,24 +295,21 @@ class _Run:
 
     def time(self) -> None:
         """Measure one round."""
-        started = time.perf_counter()
-        for _ in range(self.n_calls):
-            self.contender.call()
-        self.seconds.append((time.perf_counter() - started) / self.n_calls)
+        self.seconds.append(self.clock.each(self.contender.call, self.n_calls))
         if self.contender.build is not None:
-            self.build_seconds.append(timed(self.contender.build)[0])
-
-
-def timed(call: Callable[[], Any]) -> tuple[float, Any]:
-    """Return the seconds a call took, and what it returned."""
-    started = time.perf_counter()
-    result = call()
-    return time.perf_counter() - started, result
+            self.build_seconds.append(self.clock.once(self.contender.build)[0])
 
 
 def time_with_pytest(benchmark: Any, work: Iterator[Work], name: str) -> None:
-    """Time one contender of the first comparison under pytest-benchmark, errors checked first."""
+    """Time one contender of the first comparison under pytest-benchmark, errors checked first.
+
+    pytest-benchmark has the host's clock alone: on a GPU it sees a call until it is done there, on
+    a warm cache. The device's own seconds, on a cold one, and the part of the roofline that they
+    reach stand in ``extra_info``.
+    """
     comparison = next(work)
+    if isinstance(comparison, LeftOut):
+        pytest.skip(comparison.reason)
     if not isinstance(comparison, Comparison):
         raise TypeError(f"work: expected a Comparison first, got {type(comparison).__name__}")
     ours = comparison.contenders[0]
@@ -312,7 +322,32 @@ def time_with_pytest(benchmark: Any, work: Iterator[Work], name: str) -> None:
     own = contender.error(contender.call()) if contender.error is not None else None
     benchmark.extra_info.update(error=own, error_unit=comparison.error_unit, size=comparison.size)
     benchmark.group = f"{comparison.operation} {comparison.size}"
-    benchmark(contender.call)
+    device = comparison.device
+    if not device.is_gpu:
+        benchmark(contender.call)
+        return
+    seconds = device.clock.each(contender.call, device.clock.most_calls)
+    least = device.least_seconds(comparison.demand)
+    benchmark.extra_info.update(
+        device=device.name,
+        device_seconds=seconds,
+        roofline_fraction=least[0] / seconds if least else None,
+    )
+    benchmark.group += f" on {device.name}"
+    benchmark(device.clock.once, contender.call)
+
+
+def on_each_device(function: Callable[..., None]) -> Callable[..., None]:
+    """Run a test of pytest-benchmark on the CPU and on a GPU, as ``device``: its options' name."""
+    reason = why_no_cuda()
+    cuda = pytest.param("cuda", marks=pytest.mark.skipif(bool(reason), reason=reason))
+    marked: Callable[..., None] = pytest.mark.parametrize("device", ["cpu", cuda])(function)
+    return marked
+
+
+def tiny(device: str) -> Options:
+    """Return options of the smallest sizes, without what calls a compiler."""
+    return Options(quick=True, compile=False, device=named(device))
 
 
 def quantile(values: Sequence[float], level: float) -> float:

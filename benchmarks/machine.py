@@ -11,14 +11,16 @@ from pathlib import Path
 import threadpoolctl
 import torch
 
+from benchmarks.devices import CPU, Device
 from fastgan import backends
 
 PACKAGES = ("fastgan", "torch", "numpy", "scikit-learn", "faiss-cpu", "pykeops")
 
 
-def machine() -> dict[str, str]:
+def machine(device: Device = CPU) -> dict[str, str]:
     """Say on what, and with which versions, a row was measured."""
     return {
+        **gpu(device),
         "date": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC"),
         "processor": _processor(),
         "cores": str(os.cpu_count()),
@@ -28,6 +30,20 @@ def machine() -> dict[str, str]:
         "python": platform.python_version(),
         **{name: installed(name) for name in PACKAGES},
         **products(),
+    }
+
+
+def gpu(device: Device) -> dict[str, str]:
+    """Say which GPU, its toolkit and the roofline's peaks; nothing on the CPU."""
+    if not device.is_gpu:
+        return {}
+    toolkit = f"CUDA {torch.version.cuda}" if torch.version.cuda else f"ROCm {torch.version.hip}"
+    peaks = "no peaks known, so no roofline" if device.peaks is None else device.peaks.sources
+    return {
+        "GPU": device.name,
+        "toolkit": toolkit,
+        "triton": installed("triton"),
+        "roofline": f"published peaks, a model: {peaks}",
     }
 
 

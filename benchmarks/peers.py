@@ -49,7 +49,7 @@ def _level_threads(module: str, n_threads: int) -> None:
 def product(queries: Tensor, rows: Tensor, *, n_columns: int | None = None) -> None:
     """Make all scalar products, tile by tile into the same memory: the floor under all pairs."""
     width = len(rows) if n_columns is None else min(n_columns, len(rows))
-    tile = torch.empty((min(QUERIES, len(queries)), width), dtype=queries.dtype)
+    tile = queries.new_empty((min(QUERIES, len(queries)), width))
     for part in queries.split(QUERIES):
         for block in rows.split(width):
             whole = tile.shape == (len(part), len(block))

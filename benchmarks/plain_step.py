@@ -153,8 +153,8 @@ def latent(recipe: Recipe, n_rows: int, like: Tensor) -> Tensor:
     """Draw z from torch's own generator."""
     shape = (n_rows, recipe.n_latent)
     if recipe.latent == "normal":
-        return torch.randn(shape, dtype=like.dtype)
-    return (2 * torch.rand(shape, dtype=like.dtype) - 1) * math.sqrt(3)
+        return torch.randn(shape, dtype=like.dtype, device=like.device)
+    return (2 * torch.rand(shape, dtype=like.dtype, device=like.device) - 1) * math.sqrt(3)
 
 
 def _schedule(

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 import fastgan
+from benchmarks.devices import Demand
 from fastgan.data import Dataset, cifar10, locate
 from fastgan.ops import philox
 
@@ -73,6 +74,17 @@ def mapped(file: Path, n_features: int, n_samples: int) -> np.ndarray:
     if len(rows) < n_samples:
         raise TooFewError(f"{n_samples:,} samples are needed, the file holds {len(rows):,}")
     return rows[:n_samples]
+
+
+def demand_of_pairs(queries: Tensor, rows: Tensor, n_sigmas: int = 0) -> Demand:
+    """Return what all pairs take: a dense product, the sums around it, an exponential a sigma."""
+    n_pairs = float(len(queries)) * len(rows)
+    return Demand(
+        product_flops=2.0 * n_pairs * queries.shape[1],
+        vector_flops=(3.0 + 2.0 * n_sigmas) * n_pairs,
+        special_functions=n_sigmas * n_pairs,
+        n_bytes=queries.nbytes + rows.nbytes,
+    )
 
 
 def source(dataset: Dataset, file: Path | None) -> str:

@@ -19,7 +19,7 @@ def parzen(queries: Tensor, samples: Tensor, sigmas: Sequence[float]) -> Tensor:
     squared lengths: 1e-9 nats for images in [0, 1] and sigma of .1, where 1e-4 is asked for.
     """
     n_samples, n_features = samples.shape
-    total = torch.full((len(sigmas), len(queries)), -math.inf, dtype=torch.float64)
+    total = queries.new_full((len(sigmas), len(queries)), -math.inf, dtype=torch.float64)
     for rows in samples.split(ROWS):
         wide = rows.double()
         for start in range(0, len(queries), QUERIES):
@@ -32,7 +32,7 @@ def parzen(queries: Tensor, samples: Tensor, sigmas: Sequence[float]) -> Tensor:
         math.log(n_samples) + n_features * math.log(sigma * math.sqrt(2 * math.pi))
         for sigma in sigmas
     ]
-    return total - torch.tensor(normalisers, dtype=torch.float64)[:, None]
+    return total - total.new_tensor(normalisers)[:, None]
 
 
 def nearest(queries: Tensor, data: Tensor, k: int) -> tuple[Tensor, Tensor]:
@@ -56,7 +56,8 @@ def nearest(queries: Tensor, data: Tensor, k: int) -> tuple[Tensor, Tensor]:
             limit = near.values[query, k - 1] + 2 * slack[query]
             rivals = (squared[query] <= limit).nonzero()[:, 0].tolist()
             distance = _as_fractions(part[query], data)
-            places[query] = torch.tensor(sorted(rivals, key=lambda j, d=distance: (d(j), j))[:k])
+            chosen = sorted(rivals, key=lambda j, d=distance: (d(j), j))[:k]
+            places[query] = places.new_tensor(chosen)
         indices.append(places)
     found = torch.cat(indices)
     distances = [

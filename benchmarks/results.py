@@ -9,9 +9,9 @@ from pathlib import Path
 
 RESULTS = Path(__file__).parent / "results"
 HEADER = (
-    "| operation | size | contender | time | of it building | times fastgan's | error "
-    "| extra memory | rounds | remarks |\n"
-    "|---|---|---|---:|---:|---:|---:|---:|---:|---|"
+    "| operation | size | contender | time | of it building | times fastgan's | of the roofline "
+    "| error | extra memory | rounds | remarks |\n"
+    "|---|---|---|---:|---:|---:|---:|---:|---:|---:|---|"
 )
 
 
@@ -22,6 +22,8 @@ class Row:
     A contender that failed or was left out has a ``note`` and no numbers. ``build_seconds`` is what
     of ``seconds`` goes into making an index, measured by itself. Where ``measured_on`` is set, the
     contender was timed once, on those queries, and ``seconds`` is what all would take.
+    ``roofline_fraction`` is the least time that the device's published peaks allow, a model, over
+    ``seconds``; ``roofline_bound`` says which peak.
     """
 
     operation: str
@@ -33,6 +35,8 @@ class Row:
     ratio_median: float | None = None
     ratio_low: float | None = None  # quantile .1 over rounds
     ratio_high: float | None = None  # quantile .9
+    roofline_fraction: float | None = None
+    roofline_bound: str = ""
     error: float | None = None
     bound: float | None = None
     error_unit: str = ""
@@ -101,8 +105,13 @@ def _cells(row: Row) -> list[str]:
         "-" if row.seconds is None else readable(row.seconds),
         "-" if row.build_seconds is None else readable(row.build_seconds),
         ratio,
+        "-" if row.roofline_fraction is None else _of_roofline(row),
         "-" if row.error is None else f"{row.error:.1e} {row.error_unit}",
         "-" if row.extra_bytes is None else f"{row.extra_bytes / 1e6:.0f} MB",
         str(row.n_rounds or "-"),
         "; ".join(remarks) or "-",
     ]
+
+
+def _of_roofline(row: Row) -> str:
+    return f"{row.roofline_fraction:.2g} ({row.roofline_bound})"

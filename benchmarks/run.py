@@ -14,7 +14,7 @@ from types import ModuleType
 
 import torch
 
-from benchmarks import harness, results
+from benchmarks import devices, harness, results
 
 NAMES = (
     "philox",
@@ -56,9 +56,16 @@ def main(arguments: list[str] | None = None) -> int:
         metavar="PEER,PEER",
         help="these contenders only, beside fastgan: where all would take hours",
     )
+    parser.add_argument(
+        "--device", choices=devices.NAMES, default="cpu", help="where the tensors live (cpu)"
+    )
     parser.add_argument("--threads", type=int, help="threads of torch, fastgan and the peers")
     parser.add_argument("--out", type=Path, default=results.RESULTS, help="folder of the results")
     options = parser.parse_args(arguments)
+    try:
+        device = devices.named(options.device)
+    except devices.NoDeviceError as error:
+        parser.error(str(error))
     chosen = []
     for name in options.names or NAMES:
         name, _, case = name.partition(":")
@@ -73,10 +80,10 @@ def main(arguments: list[str] | None = None) -> int:
     if options.threads is not None:
         torch.set_num_threads(options.threads)
     stamp = datetime.datetime.now(datetime.UTC).strftime("%Y%m%d-%H%M%S")
-    name = f"{stamp}-quick" if options.quick else stamp
+    name = stamp + f"-{options.device}" * device.is_gpu + "-quick" * options.quick
     rows: list[results.Row] = []
     n_wrong = 0
-    for work in _work(chosen, options):
+    for work in _work(chosen, options, device):
         print(f"{work.operation}, {work.size} ...", file=sys.stderr, flush=True)
         try:
             found = work.measure(
@@ -99,7 +106,9 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _work(
-    chosen: list[tuple[ModuleType, tuple[str, ...]]], options: argparse.Namespace
+    chosen: list[tuple[ModuleType, tuple[str, ...]]],
+    options: argparse.Namespace,
+    device: devices.Device,
 ) -> Iterator[harness.Work]:
     peers = None if options.against is None else options.against.split(",")
     for module, cases in chosen:
@@ -109,6 +118,7 @@ def _work(
             samples=options.samples,
             run=options.run,
             cases=cases,
+            device=device,
         )
         yield from map(partial(_against, peers), module.comparisons(asked))
 

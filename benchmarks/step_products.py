@@ -112,11 +112,14 @@ def make_products(recipe: Recipe, generator: list[Tensor], discriminator: list[T
     calls: list[tuple[Tensor, Tensor, Tensor]] = []
     made: dict[tuple[int, int, int], Tensor] = {}
 
+    device = generator[0].device
+
     def dense(n_rows: int, n_columns: int, stream: int) -> Tensor:
         """Return numbers without zeros: a product that skips them has another floor."""
         key = (n_rows, n_columns, stream)
         if key not in made:
-            made[key] = philox.normal((n_rows, n_columns), seed=0, step=0, stream=stream)
+            numbers = philox.normal((n_rows, n_columns), seed=0, step=0, stream=stream)
+            made[key] = numbers.to(device)
         return made[key]
 
     for product in products_of(recipe):
@@ -134,7 +137,7 @@ def make_products(recipe: Recipe, generator: list[Tensor], discriminator: list[T
             "weight gradient": (deltas.t(), inputs),
             "input gradient": (deltas, weight),
         }[product.kind]
-        calls.append((left, right, torch.empty(left.shape[0], right.shape[1])))
+        calls.append((left, right, left.new_empty(left.shape[0], right.shape[1])))
 
     def run() -> list[Tensor]:
         for left, right, out in calls:

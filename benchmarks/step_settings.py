@@ -107,9 +107,10 @@ class Setting:
         recipe = self.recipe.replace(**changes)
         mean = self.batches.double().mean(dim=(0, 1)).clamp(0.0, 1.0)
         pair = {
-            "generator": fastgan.Generator(recipe, mean, impl=impl).to(dtype),
-            "discriminator": fastgan.Discriminator(recipe, impl=impl).to(dtype),
+            "generator": fastgan.Generator(recipe, mean.cpu(), impl=impl),
+            "discriminator": fastgan.Discriminator(recipe, impl=impl),
         }
+        pair = {name: net.to(self.batches.device, dtype) for name, net in pair.items()}
         step = fastgan.make_step(recipe, kind, impl, **pair)
         if self.state is not None:
             state = {}
@@ -118,6 +119,10 @@ class Setting:
                 state[name] = torch.zeros_like(own) if rest else self.state[name].to(own.dtype)
             step.load_state_dict(state)
         return step
+
+    def on(self, device: torch.device) -> Setting:
+        """Return the same with its batches, and so its networks, on a device."""
+        return dataclasses.replace(self, batches=self.batches.to(device))
 
     def turns(self) -> Iterator[Tensor]:
         """Yield the batches in turn, without end."""

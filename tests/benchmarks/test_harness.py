@@ -189,7 +189,7 @@ def test_results_are_written(harness: ModuleType, clock: Any, tmp_path: Path) ->
     assert "failed: RuntimeError" in text
     assert "left out: no data" in text
     header, rule, *body = text.split("\n\n")[0].splitlines()
-    assert {line.count("|") for line in (header, rule, *body)} == {11}
+    assert {line.count("|") for line in (header, rule, *body)} == {12}
     assert json.loads((tmp_path / "wait.json").read_text())[1]["contender"] == "peer"
 
 
