@@ -121,8 +121,8 @@ def input_gradient_kernel(
         sums = add_product(
             sums,
             delta_pointer,
-            rows * n_units,
-            rows < n_rows,
+            tl.minimum(rows, n_rows - 1) * n_units,  # rows that do not exist are not stored
+            None,
             1,
             weight_pointer,
             features + tl.full([], piece, tl.int64) * n_features,

@@ -52,12 +52,12 @@ def linear_forward_kernel(
     sums = add_product(
         tl.zeros([BLOCK_ROWS, BLOCK_COLUMNS], dtype=output_pointer.dtype.element_ty),
         input_pointer,
-        rows * n_features,
-        rows < n_rows,
+        tl.minimum(rows, n_rows - 1) * n_features,  # rows that do not exist are not stored
+        None,
         1,
         weight_pointer,
-        units * n_features,
-        units < n_units,
+        tl.minimum(units, n_units - 1) * n_features,
+        None,
         1,
         n_features,
         None,

@@ -45,17 +45,18 @@ def maxout_forward_kernel(
     zeros = tl.zeros([BLOCK_ROWS, BLOCK_COLUMNS], dtype=values_pointer.dtype.element_ty)
     values = zeros - float("inf")
     winner = tl.zeros([BLOCK_ROWS, BLOCK_COLUMNS], dtype=tl.int32)
+    input_at = tl.minimum(rows, n_rows - 1) * n_features  # rows that do not exist are not stored
+    first_piece = tl.minimum(units, n_units - 1) * N_PIECES
     for piece in range(N_PIECES):
-        pieces = units * N_PIECES + piece
         sums = add_product(
             zeros,
             input_pointer,
-            rows * n_features,
-            rows < n_rows,
+            input_at,
+            None,
             1,
             weight_pointer,
-            pieces * n_features,
-            units < n_units,
+            (first_piece + piece) * n_features,
+            None,
             1,
             n_features,
             None,
@@ -64,7 +65,7 @@ def maxout_forward_kernel(
             BLOCK_INNER,
             PRECISION,
         )
-        sums += tl.load(bias_pointer + pieces, mask=units < n_units, other=0.0)[None, :]
+        sums += tl.load(bias_pointer + first_piece + piece)[None, :]
         wins = (sums > values) | ((sums != sums) & (values == values))
         values = tl.where(wins, sums, values)
         winner = tl.where(wins, piece, winner)
