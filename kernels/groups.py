@@ -18,10 +18,7 @@ def flagged_pairs(flags: Tensor) -> Tensor:
     Returns
     -------
     int64 Tensor of shape (n_pairs, 2), contiguous
-        Of tensors without memory (device "meta", as ahead-of-time compilation takes them) all.
     """
-    if flags.device.type == "meta":
-        return flags.new_empty((flags.numel(), 2), dtype=torch.int64)
     return torch.nonzero(flags).contiguous()
 
 
@@ -33,9 +30,6 @@ def query_ranges(bounds: Tensor, most: int) -> Iterator[tuple[int, int, int, int
     bounds : int64 Tensor of shape (n_queries + 1,)
         Items bounds[q] to bounds[q + 1] are those of query q; a query with more goes alone.
     """
-    if bounds.device.type == "meta":
-        yield 0, len(bounds) - 1, 0, most
-        return
     numbers = bounds.tolist()
     n_queries = len(numbers) - 1
     first = 0

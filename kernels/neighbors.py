@@ -118,9 +118,20 @@ def nearest_neighbors(
     indices : int64 Tensor of shape (n_queries, k)
         Rows; equal distances are ordered by the smaller one.
     """
-    queries, data = queries.contiguous(), data.contiguous()
+    return nearest_among(queries, prepare(data), k, exclude_self)
+
+
+def prepare(data: Tensor) -> Chunks:
+    """Return data as :func:`nearest_among` takes it: what is made of it serves many questions."""
+    return Chunks(data.contiguous(), len(data))
+
+
+def nearest_among(
+    queries: Tensor, chunks: Chunks, k: int, exclude_self: bool
+) -> tuple[Tensor, Tensor]:
+    """Do what :func:`nearest_neighbors` does with prepared data."""
+    queries = queries.contiguous()
     n_queries = len(queries)
-    chunks = Chunks(data, len(data))
     squared_distances = queries.new_empty((n_queries, k), dtype=torch.float64)
     indices = queries.new_empty((n_queries, k), dtype=torch.int64)
     n_at_once = max(1, TABLE_BYTES // (32 * chunks.n_chunks))

@@ -136,6 +136,12 @@ def square_error(a, square):
 
 
 @triton.jit
+def halves(values, N_ROWS: tl.constexpr, N_COLUMNS: tl.constexpr):
+    """Return the even and the odd columns of [N_ROWS, 2 N_COLUMNS]."""
+    return tl.split(tl.reshape(values, [N_ROWS, N_COLUMNS, 2]))
+
+
+@triton.jit
 def score_pairs_kernel(
     queries_pointer,
     samples_pointer,
@@ -177,9 +183,8 @@ def score_pairs_kernel(
         high, error = two_sum(high, square)
         low = low + (error + left)
     for halving in tl.static_range(N_HALVINGS):
-        n_left: tl.constexpr = BLOCK_COLUMNS >> (halving + 1)
-        first_high, second_high = tl.split(tl.reshape(high, [BLOCK_PAIRS, n_left, 2]))
-        first_low, second_low = tl.split(tl.reshape(low, [BLOCK_PAIRS, n_left, 2]))
+        first_high, second_high = halves(high, BLOCK_PAIRS, BLOCK_COLUMNS >> (halving + 1))
+        first_low, second_low = halves(low, BLOCK_PAIRS, BLOCK_COLUMNS >> (halving + 1))
         high, error = two_sum(first_high, second_high)
         low = (first_low + second_low) + error
     high = tl.reshape(high, [BLOCK_PAIRS])

@@ -47,8 +47,8 @@ class Index:
 
     Parameters
     ----------
-    rows : Tensor of shape (n_rows, n_features), uint8, float32 or float64, contiguous, on the CPU
-        Not copied.
+    rows : Tensor of shape (n_rows, n_features), uint8, float32 or float64, contiguous
+        Not copied. Sketches are made on the CPU only.
     given : array or tensor, optional
         What the rows were made of, if not of themselves: it says what kind answers are.
     keep : bool
@@ -62,6 +62,7 @@ class Index:
         self._frame: _core.Frame | None = None
         self._blocks: dict[int, _core.Sketch] = {}
         self._shares: dict[float, Shares] = {}
+        self.prepared: Any = None  # what Triton's kernels keep of the rows
 
     @property
     def frame(self) -> _core.Frame:

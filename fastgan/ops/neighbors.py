@@ -35,12 +35,21 @@ def _empty(
     )
 
 
-_op = register(
-    "nearest_neighbors(Tensor queries, Tensor data, SymInt k, bool exclude_self, str strategy)"
-    " -> (Tensor squared_distances, Tensor indices)",
-    cpu=_native,
-    fake=_empty,
+def _triton(
+    queries: Tensor, data: Tensor, k: int, exclude_self: bool, strategy: str
+) -> tuple[Tensor, Tensor]:
+    from fastgan.kernels.neighbors import nearest_neighbors as triton_nearest_neighbors
+
+    found: tuple[Tensor, Tensor] = triton_nearest_neighbors(queries, data, k, exclude_self)
+    return found
+
+
+_SCHEMA = (
+    "(Tensor queries, Tensor data, SymInt k, bool exclude_self, str strategy)"
+    " -> (Tensor squared_distances, Tensor indices)"
 )
+_op = register(f"nearest_neighbors{_SCHEMA}", cpu=_native, cuda=_triton, fake=_empty)
+_triton_op = register(f"nearest_neighbors_triton{_SCHEMA}", every_device=_triton, fake=_empty)
 
 
 def search(
@@ -69,6 +78,18 @@ def search(
     return squared_distances, indices
 
 
+def _search_by_triton(
+    index: Index, queries: Tensor, k: int, exclude_self: bool
+) -> tuple[Tensor, Tensor]:
+    """Search an index by the kernels: what they prepare of its rows is kept with it."""
+    from fastgan.kernels.neighbors import nearest_among, prepare
+
+    if index.prepared is None:
+        index.prepared = prepare(index.rows)
+    found: tuple[Tensor, Tensor] = nearest_among(queries, index.prepared, k, exclude_self)
+    return found
+
+
 def nearest_neighbors(
     queries: Any,
     data: Any,
@@ -95,7 +116,7 @@ def nearest_neighbors(
         ``dense`` multiplies all pairs, ``pruned`` bounds them by sketches first; ``auto`` takes
         what costs less. The answer is the same.
     impl : str
-        ``auto``, ``reference`` or ``native``.
+        ``auto``, ``reference``, ``native`` or ``triton``.
 
     Returns
     -------
@@ -114,9 +135,10 @@ def nearest_neighbors(
 
     Notes
     -----
-    The answer is unique, so it is the same for any number of threads and any grouping of queries
-    into calls. ``impl="reference"`` sums plainly in float64, so its distances may differ in the
-    last bits, and its order where two distances agree to ``4 n_features`` units of rounding.
+    The answer is unique, so it is the same for any number of threads, any grouping of queries into
+    calls, and on a CPU and a GPU. ``impl="reference"`` sums plainly in float64, so its distances
+    may differ in the last bits, and its order where two distances agree to ``4 n_features`` units
+    of rounding.
 
     Examples
     --------
@@ -133,9 +155,14 @@ def nearest_neighbors(
     most = n_rows - 1 if exclude_self else n_rows
     if k > most:
         raise ValueError(f"k: expected at most {most}, as data has {n_rows} rows, got {k}")
-    if backends.resolve_impl("neighbors", impl, points.queries.device) == "reference":
-        backends.check_strategy(strategy, impl="reference")
+    chosen = backends.resolve_impl("neighbors", impl, points.queries.device)
+    backends.check_strategy(strategy, impl=chosen)
+    if chosen == "reference":
         found = reference_nearest_neighbors(points.queries, points.others, int(k), exclude_self)
+    elif chosen == "triton" and points.index is not None:
+        found = _search_by_triton(points.index, points.queries, int(k), bool(exclude_self))
+    elif chosen == "triton":
+        found = _triton_op(points.queries, points.others, int(k), bool(exclude_self), strategy)
     elif points.index is not None:
         found = search(points.index, points.queries, int(k), bool(exclude_self), strategy)
     else:

@@ -105,7 +105,7 @@ def parzen_log_likelihood(
     strategy : str
         ``auto``, ``pruned`` or ``dense``.
     impl : str
-        ``auto``, ``reference`` or ``native``.
+        ``auto``, ``reference``, ``native`` or ``triton``.
 
     Returns
     -------
@@ -123,8 +123,8 @@ def parzen_log_likelihood(
     Notes
     -----
     Right to within ``max(1e-4 nats, 1e-12 |value|)`` of the formula on the inputs as given. The
-    bits depend on inputs, options and SIMD level alone: not on how queries are grouped into calls
-    and not on the number of threads.
+    bits depend on inputs, options and SIMD level (on a GPU: its architecture) alone: not on how
+    queries are grouped into calls and not on the number of threads.
 
     Source: Goodfellow et al., *Generative Adversarial Nets*, 2014, section 5; their
     ``parzen_ll.py``; Breuleux et al., 2011.
@@ -218,7 +218,7 @@ def parzen_log_sums(
     block_size : int
         Samples in a block; the last block may be short.
     impl : str
-        ``auto``, ``reference`` or ``native``.
+        ``auto``, ``reference``, ``native`` or ``triton``.
 
     Returns
     -------

@@ -107,6 +107,10 @@ class ParzenSums:
             own_offset = -first_sample if self.exclude_self else None
             sums = reference_log_sums(self.queries, index.rows, self.sigmas, block_size, own_offset)
             return sums, log_dropped
+        if self.impl == "triton":
+            self.strategy = "dense"
+            self._add_by_triton(index.rows, first_sample, block_size, log_sums)
+            return log_sums, log_dropped
         if self.strategy is None:
             self._settle(index)
         if self.strategy == "dense":
@@ -147,6 +151,17 @@ class ParzenSums:
             )
             log_sums[blocks] = group
         backends.log_once(f"parzen: {self._precision} products")
+
+    def _add_by_triton(
+        self, samples: Tensor, first_sample: int, block_size: int, log_sums: Tensor
+    ) -> None:
+        from fastgan.kernels.parzen import parzen_log_sums
+
+        for blocks, rows in self._groups(len(samples), block_size):
+            own_offset = -(first_sample + rows.start) if self.exclude_self else None
+            log_sums[blocks] = parzen_log_sums(
+                self.queries, samples[rows], self.sigmas, block_size, own_offset
+            )
 
     def _add_pruned(
         self,

@@ -349,7 +349,6 @@ GOOD = np.zeros((3, 4))
         (GOOD, np.full((1, 4), np.nan), {}, ValueError, "data: expected finite numbers, got nan"),
         (GOOD, GOOD, {"strategy": "pruned", "impl": "reference"}, ValueError,
          "strategy: 'pruned' needs impl 'native', but 'reference' runs here"),
-        (GOOD, GOOD, {"impl": "triton"}, ValueError, "impl: "),
         (GOOD.astype(np.int32), GOOD, {}, TypeError, "queries: expected dtype uint8, .*got int32"),
     ],
 )  # fmt: skip
