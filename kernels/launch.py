@@ -76,11 +76,7 @@ class Kernel:
 
     def __call__(self, grid: Grid, **arguments: Any) -> None:
         """Launch with all arguments but those of the configuration, by name."""
-        launch = Launch(self, grid, arguments)
-        if _recordings:
-            _recordings[-1].append(launch)
-        else:
-            launch.run()
+        Launch(self, grid, arguments)()
 
     def _tune(self, architecture: str) -> Any:
         """Return the function as Triton tunes it, over the architecture's configurations."""
@@ -108,11 +104,18 @@ class Kernel:
 
 @dataclass(frozen=True)
 class Launch:
-    """A kernel with its grid and arguments: what :meth:`run` does, once or again."""
+    """A kernel with its grid and arguments, to be launched once or again."""
 
     kernel: Kernel
     grid: Grid
     arguments: Mapping[str, Any]
+
+    def __call__(self) -> None:
+        """Run the kernel, or inside :func:`recording` note it down."""
+        if _recordings:
+            _recordings[-1].append(self)
+        else:
+            self.run()
 
     def run(self) -> None:
         """Run the kernel, on the device of its tensors or in the interpreter."""

@@ -47,7 +47,7 @@ class Graphs:
 
             def replay_launches() -> None:
                 for launch in launches:
-                    launch.run()
+                    launch()
 
             return replay_launches
         graph = torch.cuda.CUDAGraph()

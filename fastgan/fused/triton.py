@@ -162,9 +162,7 @@ class TritonOperations(Operations):
         behind: Behind,
         gradient: View,
     ) -> None:
-        gradients.maxout_input_gradient(
-            delta, winner, n_pieces, weight, _behind(behind), gradient
-        )
+        gradients.maxout_input_gradient(delta, winner, n_pieces, weight, _behind(behind), gradient)
 
     def linear_input_gradient(
         self, delta: View, weight: View, behind: Behind, gradient: View

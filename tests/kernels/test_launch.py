@@ -10,7 +10,14 @@ if not backends.has_triton():
 
 import triton
 import triton.language as tl
-from fastgan.kernels.launch import ARCHITECTURES, Configuration, Kernel, forced, recording
+from fastgan.kernels.launch import (
+    ARCHITECTURES,
+    Configuration,
+    Kernel,
+    Launch,
+    forced,
+    recording,
+)
 
 
 @triton.jit
@@ -69,3 +76,28 @@ def test_a_forced_configuration_is_taken() -> None:
 def test_every_architecture_needs_a_configuration() -> None:
     with pytest.raises(ValueError, match="expected at least one for sm_100, gfx942"):
         Kernel(add_kernel, dict.fromkeys(("sm_80", "sm_90"), configurations(0)))
+
+
+def test_a_device_times_each_configuration_once_and_leaves_no_trace(monkeypatch) -> None:
+    """Triton's own tuning, over our lists: with a clock of ours, and in the interpreter."""
+    seconds = {8: 3.0, 16: 2.0}
+    timed = []
+    tuned = ADD._tune("sm_90")
+
+    def bench(call, quantiles):
+        call()
+        timed.append(seconds[[8, 16][len(timed) % 2]])
+        return [timed[-1]] * 3
+
+    monkeypatch.setattr(tuned, "_do_bench", bench)
+    values = torch.zeros(21)
+    leading, named = Launch(ADD, (3,), {"values_pointer": values, "n": 21}).as_called()
+    assert (leading, named) == ([values, 21], {})
+    for n_runs in (1, 2, 3):
+        tuned[lambda meta: (triton.cdiv(21, meta["BLOCK"]),)](*leading)
+        assert values.eq(11 * n_runs).all()  # the second, which is the faster, and no trial more
+    assert timed == [3.0, 2.0]
+    longer = torch.zeros(40)
+    tuned[lambda meta: (triton.cdiv(40, meta["BLOCK"]),)](longer, 40)
+    assert len(timed) == 4
+    assert longer.eq(11).all()

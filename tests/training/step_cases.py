@@ -3,26 +3,46 @@
 A kind of step is (step, impl): what ``make_step`` is asked for.
 """
 
+import contextlib
 import functools
 
 import pytest
 import torch
 
+from fastgan import backends
 from fastgan.models import Discriminator, Generator
 from fastgan.recipes import DenseLayer, MaxoutLayer, Recipe
 from fastgan.reference.training_step import training_step
 from fastgan.steps import make_step
 
+TRITON = ("fused", "triton")
 KINDS = [
     ("autograd", "native"),
     ("autograd", "reference"),
     ("fused", "native"),
     ("fused", "reference"),
-    ("fused", "triton"),
 ]
+if backends.has_triton() and not torch.cuda.is_available():
+    KINDS.append(TRITON)  # in the interpreter; on a GPU: test_step_on_a_device.py
+NOT_INTERPRETED = [kind for kind in KINDS if kind != TRITON]
 NATIVE = [kind for kind in KINDS if kind[1] == "native"]
 each_kind = pytest.mark.parametrize("kind", KINDS, ids="-".join)
+each_but_triton = pytest.mark.parametrize("kind", NOT_INTERPRETED, ids="-".join)
 each_native = pytest.mark.parametrize("kind", NATIVE, ids="-".join)
+
+
+def at_most(kind, n_updates, of_interpreted):
+    """Return how many updates to make: a step takes a fifth of a second in the interpreter."""
+    return min(n_updates, of_interpreted) if kind == TRITON else n_updates
+
+
+def tiles_of(kind, name):
+    """Let the interpreter take large recipes in tiles that ship: small ones would be many."""
+    if kind == TRITON and name == "wide":
+        from fastgan.kernels.launch import forced
+
+        return forced("gfx942")
+    return contextlib.nullcontext()
 
 
 def recipe_of(generator, discriminator, **changes):

@@ -14,9 +14,11 @@ from step_cases import (
     KINDS,
     NATIVE,
     RECIPES,
+    TRITON,
     assert_same_state,
     batch_of,
     build,
+    each_but_triton,
     each_kind,
     each_native,
     in_dtype,
@@ -24,6 +26,7 @@ from step_cases import (
     run,
     specified_run,
     state_of,
+    tiles_of,
 )
 
 from fastgan.costs import discriminator_cost, generator_cost
@@ -68,10 +71,14 @@ def test_each_of_100_recorded_states_is_advanced_within_its_bound(name, kind):
     step = build(kind, recipe, FLOAT)
     states, bounds = recorded(name)
     # plain PyTorch draws its masks slowly: every fourth state, and so every kind of batch
-    for update in range(0, 100, 1 if kind in NATIVE else 4):
+    chosen = range(0, 100, 1 if kind in NATIVE else 4)
+    if kind == TRITON:  # in the interpreter: of one recipe half of all, of the others a few
+        chosen = range(0, 100, 2 if name == "tiny" else 25)
+    for update in chosen:
         bound = bounds[update]
         step.load_state_dict(states[update])
-        costs = step(batch_of(recipe, update, FLOAT)[0])
+        with tiles_of(kind, name):
+            costs = step(batch_of(recipe, update, FLOAT)[0])
         after = step.state_dict()
         for key, bounded in bound.state.items():
             assert share_of_bound(after[key], bounded) <= 1, (update, key)
@@ -240,7 +247,7 @@ def divergence(state, exact):
     return math.sqrt(squares / size)
 
 
-@each_kind
+@each_but_triton  # whose rounding in the interpreter is not a GPU's
 def test_a_free_float32_run_diverges_at_most_twice_as_far_as_plain_pytorch(kind):
     """The geometric mean over some seeds: one near tie that falls otherwise decides a run."""
     logs = []
