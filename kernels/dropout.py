@@ -3,9 +3,8 @@
 import torch
 import triton
 import triton.language as tl
+from fastgan.kernels.launch import ARCHITECTURES, INTERPRETER, Configuration, Kernel
 from fastgan.kernels.philox import words_of_blocks
-
-BLOCK_PHILOX = 256  # 1,024 elements a program
 
 
 # Not specialised: 1 would become a constant, and multiples of 16 would get a kernel of their own.
@@ -38,6 +37,19 @@ def dropout_kernel(
     tl.store(output_pointer + index, tl.where(kept, value * SCALE, 0.0), mask=inside)
 
 
+DROPOUT = Kernel(
+    dropout_kernel,
+    {
+        **dict.fromkeys(
+            ARCHITECTURES,
+            [Configuration(f"{n}", {"BLOCK_PHILOX": n}) for n in (128, 256)],
+        ),
+        INTERPRETER: [Configuration("256", {"BLOCK_PHILOX": 256})],
+    },
+    key=["n"],
+)
+
+
 def dropout(
     input: torch.Tensor,
     include_probability: float,
@@ -54,16 +66,16 @@ def dropout(
         return output
     first = first_row * input.shape[1:].numel()
     n_blocks = (first + n + 3) // 4 - first // 4
-    dropout_kernel[(triton.cdiv(n_blocks, BLOCK_PHILOX),)](
-        input,
-        output,
-        seed,
-        step,
-        stream,
-        first,
-        n,
+    DROPOUT(
+        lambda meta: (triton.cdiv(n_blocks, meta["BLOCK_PHILOX"]),),
+        input_pointer=input,
+        output_pointer=output,
+        seed_pointer=seed,
+        step_pointer=step,
+        stream=stream,
+        first=first,
+        n=n,
         THRESHOLD=round(include_probability * 2.0**32),
         SCALE=1.0 / include_probability,
-        BLOCK_PHILOX=BLOCK_PHILOX,
     )
     return output

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import triton
 import triton.language as tl
-from fastgan.kernels.launch import ARCHITECTURES, Configuration, Kernel
+from fastgan.kernels.launch import ARCHITECTURES, INTERPRETER, Configuration, Kernel
 from fastgan.kernels.masks import MASK_NUMBERS, Mask, mask_arguments, masked_tile
 from fastgan.kernels.product_configurations import INPUT_GRADIENT, blocks
 from fastgan.kernels.tiles import add_product, span
@@ -221,7 +221,7 @@ PASS_BEHIND = Kernel(
             name: [Configuration("8x128", {"BLOCK_ROWS": 8, "BLOCK_COLUMNS": 128})]
             for name in ARCHITECTURES
         },
-        "interpreter": [Configuration("4x8", {"BLOCK_ROWS": 4, "BLOCK_COLUMNS": 8})],
+        INTERPRETER: [Configuration("4x8", {"BLOCK_ROWS": 4, "BLOCK_COLUMNS": 8})],
     },
     options={"enable_fp_fusion": False},
 )

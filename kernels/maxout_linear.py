@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import triton
 import triton.language as tl
+from fastgan.kernels import product_configurations
 from fastgan.kernels.launch import Kernel
 from fastgan.kernels.masks import MASK_NUMBERS, Mask, mask_arguments, masked_tile
-from fastgan.kernels.product_configurations import FORWARD, blocks
 from fastgan.kernels.tiles import add_product, span
 from torch import Tensor
 
@@ -47,7 +47,7 @@ def maxout_forward_kernel(
     winner = tl.zeros([BLOCK_ROWS, BLOCK_COLUMNS], dtype=tl.int32)
     input_at = tl.minimum(rows, n_rows - 1) * n_features  # rows that do not exist are not stored
     first_piece = tl.minimum(units, n_units - 1) * N_PIECES
-    for piece in range(N_PIECES):
+    for piece in tl.range(N_PIECES, flatten=True):
         sums = add_product(
             zeros,
             input_pointer,
@@ -92,7 +92,7 @@ def maxout_forward_kernel(
 
 MAXOUT_FORWARD = Kernel(
     maxout_forward_kernel,
-    FORWARD,
+    product_configurations.MAXOUT_FORWARD,
     key=["n_rows", "n_features", "n_units", "N_PIECES"],
     options={"enable_fp_fusion": False},
 )
@@ -129,7 +129,7 @@ def maxout_forward(
     if n_rows == 0:
         return
     MAXOUT_FORWARD(
-        blocks(n_rows, n_units),
+        product_configurations.blocks(n_rows, n_units),
         input_pointer=input,
         weight_pointer=weight,
         bias_pointer=bias,

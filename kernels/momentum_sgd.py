@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 import triton
 import triton.language as tl
-from fastgan.kernels.launch import ARCHITECTURES, Configuration, Kernel
+from fastgan.kernels.launch import ARCHITECTURES, INTERPRETER, Configuration, Kernel
 
 ROW = 1024  # elements of a row where rows do not matter
 
@@ -85,14 +85,8 @@ def limit_norms_kernel(
 
 
 CONFIGURATIONS = {
-    **{
-        name: [
-            Configuration("512", {"BLOCK_COLUMNS": 512}),
-            Configuration("1024", {"BLOCK_COLUMNS": 1024}),
-        ]
-        for name in ARCHITECTURES
-    },
-    "interpreter": [Configuration("256", {"BLOCK_COLUMNS": 256})],
+    **{name: [Configuration("1024", {"BLOCK_COLUMNS": 1024})] for name in ARCHITECTURES},
+    INTERPRETER: [Configuration("256", {"BLOCK_COLUMNS": 256})],
 }
 MOMENTUM_SGD = Kernel(
     momentum_sgd_kernel,

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import triton
-from fastgan.kernels.launch import Configuration
+from fastgan.kernels.launch import INTERPRETER, Configuration
 
 Configurations = Mapping[str, Sequence[Configuration]]
 
@@ -41,12 +41,65 @@ def blocks(n_rows: int, n_columns: int, *others: int) -> Callable[..., tuple[int
     return grid
 
 
-FORWARD: Configurations = {
-    "sm_80": [tile(64, 32, 32, "tf32x3")],
-    "sm_90": [tile(64, 32, 32, "tf32x3")],
-    "sm_100": [tile(64, 32, 32, "tf32x3")],
-    "gfx942": [tile(64, 32, 32, "ieee")],
-    "interpreter": [tile(32, 16, 8, "ieee")],
-}
-INPUT_GRADIENT = FORWARD
-UPDATE = FORWARD
+def _with_interpreter(
+    sm_80: Sequence[Configuration],
+    sm_90: Sequence[Configuration],
+    sm_100: Sequence[Configuration],
+    gfx942: Sequence[Configuration],
+) -> Configurations:
+    """Return lists for every architecture, and a tile that small tests fill and cross."""
+    lists = {"sm_80": sm_80, "sm_90": sm_90, "sm_100": sm_100, "gfx942": gfx942}
+    return {**lists, INTERPRETER: [tile(32, 16, 8, "ieee")]}
+
+
+# The smallest come first: batches are of 100 or 200 rows, and layers of 240 units leave most of a
+# device idle under large tiles. From 64 rows on, sm_90 and sm_100 use their wide instructions.
+HOPPER = [
+    tile(32, 32, 32, "tf32x3", 4, 3),
+    tile(64, 32, 32, "tf32x3", 4, 3),
+    tile(64, 64, 32, "tf32x3", 4, 3),
+    tile(128, 64, 32, "tf32x3", 8, 3),
+]
+INSTINCT = [tile(32, 32, 32, "ieee"), tile(64, 32, 32, "ieee"), tile(64, 64, 32, "ieee")]
+
+FORWARD = _with_interpreter(
+    [
+        tile(32, 32, 32, "tf32x3", 4, 3),
+        tile(64, 32, 32, "tf32x3", 4, 3),
+        tile(64, 64, 32, "tf32x3", 4, 3),
+        tile(128, 64, 32, "tf32x3", 8, 3),
+    ],
+    HOPPER,
+    HOPPER,
+    INSTINCT,
+)
+# The maximum so far and its piece are registers beside the sums.
+MAXOUT_FORWARD = _with_interpreter(
+    [
+        tile(16, 32, 32, "tf32x3", 4, 4),
+        tile(32, 32, 16, "tf32x3", 4, 4),
+        tile(64, 32, 16, "tf32x3", 4, 4),
+    ],
+    [
+        tile(16, 32, 32, "tf32x3", 4, 4),
+        tile(64, 32, 32, "tf32x3", 4, 3),
+        tile(64, 64, 32, "tf32x3", 8, 3),
+    ],
+    [
+        tile(16, 32, 32, "tf32x3", 4, 4),
+        tile(64, 32, 32, "tf32x3", 8, 3),
+        tile(64, 64, 32, "tf32x3", 8, 3),
+    ],
+    [tile(16, 32, 32, "ieee"), tile(32, 16, 64, "ieee"), tile(16, 64, 32, "ieee")],
+)
+INPUT_GRADIENT = _with_interpreter(
+    [
+        tile(32, 32, 32, "tf32x3", 4, 3),
+        tile(64, 32, 32, "tf32x3", 4, 3),
+        tile(64, 128, 32, "tf32x3", 8, 3),
+    ],
+    HOPPER,
+    HOPPER,
+    INSTINCT,
+)
+UPDATE = INPUT_GRADIENT
