@@ -83,7 +83,7 @@ def dropout(
     if chosen == "reference":
         return reference_dropout(input, include_probability, seed, step, stream, first_row)
     seed, step = as_tensor(seed, input.device), as_tensor(step, input.device)
-    op = dropout_triton_op if chosen == "triton" else dropout_op
+    op = dropout_op if chosen == "native" or input.is_cuda else dropout_triton_op
     result: Tensor = op(input, include_probability, seed, step, stream, first_row)
     return result
 
@@ -143,7 +143,7 @@ dropout_op = register(
     setup_context=_setup_context,
     in_single_precision=True,
 )
-# By Triton on every device: on the CPU that is Triton's interpreter.
+# By Triton on every device: for the CPU, where that is Triton's interpreter.
 dropout_triton_op = register(
     "dropout_triton" + _ARGUMENTS,
     every_device=_triton,

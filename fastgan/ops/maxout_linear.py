@@ -132,7 +132,7 @@ def maxout_linear(
                 stream=stream,
                 first_row=first_row,
             )
-    op = maxout_linear_triton_op if chosen == "triton" else maxout_linear_op
+    op = maxout_linear_op if chosen == "native" or input.is_cuda else maxout_linear_triton_op
     values, winner = op(
         input,
         weight,
@@ -239,7 +239,7 @@ maxout_linear_op = register(
     setup_context=_setup_context,
     in_single_precision=True,
 )
-# By Triton on every device: on the CPU that is Triton's interpreter.
+# By Triton on every device: for the CPU, where that is Triton's interpreter.
 maxout_linear_triton_op = register(
     "maxout_linear_triton" + _ARGUMENTS,
     every_device=_triton,

@@ -92,7 +92,7 @@ def momentum_sgd(
     if chosen == "reference":
         reference_momentum_sgd(weight, velocity, gradient, lr, momentum, max_norm)
         return
-    op = momentum_sgd_triton_op if chosen == "triton" else momentum_sgd_op
+    op = momentum_sgd_op if chosen == "native" or weight.is_cuda else momentum_sgd_triton_op
     lr, momentum = _tensor(lr, weight.device), _tensor(momentum, weight.device)
     with torch.no_grad():
         op(weight, velocity, gradient, lr, momentum, max_norm)
@@ -154,7 +154,7 @@ _ARGUMENTS = (
     "float? max_norm) -> ()"
 )
 momentum_sgd_op = register("momentum_sgd" + _ARGUMENTS, cpu=_cpu, cuda=_triton, fake=_fake)
-# By Triton on every device: on the CPU that is Triton's interpreter.
+# By Triton on every device: for the CPU, where that is Triton's interpreter.
 momentum_sgd_triton_op = register(
     "momentum_sgd_triton" + _ARGUMENTS,
     every_device=_triton,

@@ -40,6 +40,10 @@ def integer_layer(n: int, n_features: int, n_units: int, n_pieces: int, dtype: t
     ]
 
 
+def drawn_on(device: torch.device) -> dict[str, object]:
+    return {**DRAW, "seed": SEED.to(device), "step": STEP.to(device)}
+
+
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("options", [{}, DRAW], ids=["plain", "dropout"])
 @pytest.mark.parametrize("n_pieces", [1, 2, 3, 5, 8])
@@ -68,6 +72,29 @@ def test_exact_numbers_give_equal_bits(
                 strict=True,
             ):
                 assert torch.equal(got, wanted)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("is_drawn", [False, True])
+@pytest.mark.parametrize("n_pieces", [1, 2, 3, 5, 8])
+def test_exact_numbers_give_equal_bits_by_triton(
+    n_pieces, is_drawn, dtype, device, poisoned_memory
+) -> None:
+    pytest.importorskip("triton")
+    for n, n_units in ((0, 3), (1, 1), (5, 17), (33, 7)):
+        inputs = integer_layer(n, 4, n_units, n_pieces, dtype)
+        gradient = torch.arange(n * n_units, dtype=dtype).reshape(n, n_units) % 7 - 3
+        results = []
+        for impl, place in (("reference", torch.device("cpu")), ("triton", device)):
+            tensors = [tensor.to(place).requires_grad_() for tensor in inputs]
+            options = drawn_on(place) if is_drawn else {}
+            values, winner = ops.maxout_linear(*tensors, n_pieces, **options, impl=impl)
+            assert not winner.requires_grad
+            gradients = torch.autograd.grad(values, tensors, gradient.to(place))
+            results.append([tensor.cpu() for tensor in (values, winner, *gradients)])
+        for expected, got in zip(*results, strict=True):
+            assert got.dtype == expected.dtype
+            assert torch.equal(got, expected)
 
 
 @pytest.mark.parametrize("n_pieces", [2, 5, 7])
@@ -171,10 +198,6 @@ def test_not_contiguous() -> None:
     assert torch.equal(got[1], expected[1])
     strided = [tensor.requires_grad_() for tensor in strided]
     ops.maxout_linear(*strided, 3)[0].sum().backward()  # an expanded, non-contiguous gradient
-
-
-def drawn_on(device: torch.device) -> dict[str, object]:
-    return {**DRAW, "seed": SEED.to(device), "step": STEP.to(device)}
 
 
 @pytest.mark.parametrize("options", [{}, DRAW], ids=["plain", "dropout"])
