@@ -3,18 +3,19 @@
 import inspect
 import math
 
-import numpy as np
 import pytest
 import torch
 
-from fastgan.fused_operations import (
-    Draw,
-    Mask,
-    Move,
-    NativeOperations,
-    Operations,
-    ReferenceOperations,
-)
+from fastgan import backends
+from fastgan.fused.native import NativeOperations
+from fastgan.fused.operations import Behind, Draw, Mask, Move, Operations
+from fastgan.fused.reference import ReferenceOperations
+
+KINDS = [NativeOperations, ReferenceOperations]
+if backends.has_triton():
+    from fastgan.fused.triton import TritonOperations
+
+    KINDS.append(TritonOperations)
 
 DTYPES = [torch.float32, torch.float64]
 THREADS = [1, 2, 5, 1, 2]  # of the native core, shape by shape
@@ -50,12 +51,18 @@ def run(name, n_threads, *arguments):
             argument.clone() if isinstance(argument, torch.Tensor) else argument
             for argument in arguments
         ]
-        views = [
-            operations.view(copy) if isinstance(copy, torch.Tensor) else copy for copy in copies
-        ]
-        result = getattr(operations, name)(*views)
+        result = getattr(operations, name)(*(viewed(operations, copy) for copy in copies))
         left.append(([copy for copy in copies if isinstance(copy, torch.Tensor)], result))
     return left
+
+
+def viewed(operations, argument):
+    """Return an argument as the operations take it: tensors within a Behind too."""
+    if isinstance(argument, torch.Tensor):
+        return operations.view(argument)
+    if isinstance(argument, Behind):
+        return Behind(*(viewed(operations, part) for part in argument))
+    return argument
 
 
 def assert_equal(name, n_threads, *arguments):
@@ -69,17 +76,17 @@ def assert_equal(name, n_threads, *arguments):
 
 def test_both_kinds_have_every_operation_of_the_same_face() -> None:
     names = Operations.__abstractmethods__
-    assert {"maxout", "linear_update", "costs"} < names
+    assert {"maxout_forward", "linear_update", "costs"} < names
     for name in names:
         signature = inspect.signature(getattr(Operations, name))
-        for kind in (NativeOperations, ReferenceOperations):
+        for kind in KINDS:
             assert inspect.signature(getattr(kind, name)) == signature
     with pytest.raises(TypeError, match="abstract"):
         Operations()
 
 
 def test_views_are_over_the_tensors_memory() -> None:
-    for kind in (NativeOperations, ReferenceOperations):
+    for kind in KINDS:
         operations = kind()
         assert operations.n_threads == 1
         tensor = torch.zeros(4, 3, requires_grad=True)
@@ -135,37 +142,69 @@ def test_linear_forward(has_bias, activation, dtype) -> None:
         assert_equal("linear_forward", n_threads, *arguments, activation, output)
 
 
+def test_linear_forward_shows_its_output_masked() -> None:
+    mask = Mask(0.5, 11, 3, 7)
+    for kind in (NativeOperations, ReferenceOperations):
+        operations = kind()
+        view = operations.view
+        output, shown, wanted = (unwritten(7, 5) for _ in range(3))
+        operations.linear_forward(
+            view(whole(7, 9)), view(whole(5, 9)), None, "relu", view(output), (mask, view(shown))
+        )
+        operations.dropout(view(output), mask, view(wanted))
+        assert torch.equal(shown, wanted)
+        assert not torch.equal(shown, output)
+
+
+def test_gather_shows_images_in_their_order() -> None:
+    images, order = randn(9, 5), torch.tensor([4, 0, 8, 8, 2, 7])
+    for kind in (NativeOperations, ReferenceOperations):
+        operations = kind()
+        view = operations.view
+        for mask in MASKS:
+            output, wanted = unwritten(4, 5), unwritten(4, 5)
+            operations.gather(view(images), view(order), 2, mask, view(output))
+            operations.dropout(view(images[order[2:6]]), mask, view(wanted))
+            assert torch.equal(output, wanted)
+
+
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("mask", MASKS)
 @pytest.mark.parametrize("n_pieces", [1, 2, 3, 5])
-def test_maxout(n_pieces, mask, dtype, simd_level) -> None:
-    """With ties."""
+def test_maxout_forward(n_pieces, mask, dtype, simd_level) -> None:
+    """With ties; a mask for each of two parts of the rows."""
     for n, n_units, n_threads in [(1, 1, 1), (4, 16, 2), (7, 17, 1), (300, 33, 1), (300, 33, 5)]:
-        products = whole(n, n_units * n_pieces, dtype=dtype)
+        input = whole(n, 5, dtype=dtype)
+        weight = whole(n_units * n_pieces, 5, dtype=dtype)
         bias = whole(n_units * n_pieces, dtype=dtype)
-        values = unwritten(n, n_units, dtype=dtype)
-        winner = unwritten(n, n_units, dtype=torch.uint8)
-        *_, winner = assert_equal(
-            "maxout", n_threads, products, bias, n_pieces, mask, values, winner
+        second = mask if mask is OPEN else mask._replace(stream=9)
+        masks = [(slice(0, n // 2), mask), (slice(n // 2, n), second)][n < 2 :]
+        # the native core works in memory of the products
+        products = torch.zeros(n, n_units * n_pieces, dtype=dtype)
+        left = run(
+            "maxout_forward",
+            n_threads,
+            input,
+            weight,
+            bias,
+            n_pieces,
+            masks,
+            products,
+            unwritten(n, n_units, dtype=dtype),
+            unwritten(n, n_units, dtype=torch.uint8),
         )
-        pieces = (products + bias).reshape(n, n_units, n_pieces)
+        (*_, native, winner), (*_, reference, same_winner) = left[0][0], left[1][0]
+        assert torch.equal(native, reference)
+        assert torch.equal(winner, same_winner)
+        pieces = (input @ weight.t() + bias).reshape(n, n_units, n_pieces)
         lowest = (pieces == pieces.amax(dim=2, keepdim=True)).int().argmax(dim=2)
         assert torch.equal(winner.long(), lowest)
-
-
-@pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("mask", MASKS)
-def test_mask_gradient(mask, dtype, simd_level) -> None:
-    """A gradient of one row is that of every row; each element has its own draw."""
-    for n, n_units, n_threads in [(1, 1, 1), (4, 16, 2), (7, 17, 1), (300, 33, 1), (300, 33, 5)]:
-        one_row = randn(1, n_units, dtype=dtype)
-        delta = unwritten(n, n_units, dtype=dtype)
-        *_, of_one = assert_equal("mask_gradient", n_threads, one_row, mask, delta)
-        rows = one_row.repeat(n, 1)
-        *_, of_rows = assert_equal("mask_gradient", n_threads, rows, mask, delta)
-        assert torch.equal(of_one, of_rows)
-        *_, dropped = assert_equal("dropout", n_threads, rows, mask, delta)
-        assert torch.equal(of_rows, dropped)
+        best = pieces.amax(dim=2)
+        operations = NativeOperations()
+        for rows, of_rows in masks:
+            wanted = torch.empty_like(best[rows])
+            operations.dropout(best[rows].numpy(), of_rows, wanted.numpy())
+            assert torch.equal(native[rows], wanted)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -181,8 +220,9 @@ def test_products_of_winners(is_scaled, n_pieces, dtype) -> None:
         pieces = pieces.scatter(2, winner.long()[..., None], delta[..., None]).reshape(n, -1)
         weight = whole(n_units * n_pieces, n_features, dtype=dtype, seed=1)
         gradient = unwritten(n, n_features, dtype=dtype)
+        behind = Behind()
         *_, got = assert_equal(
-            "maxout_input_gradient", n_threads, delta, winner, n_pieces, weight, gradient
+            "maxout_input_gradient", n_threads, delta, winner, n_pieces, weight, behind, gradient
         )
         assert torch.equal(got, pieces @ weight)
         moved = (
@@ -203,20 +243,24 @@ def test_products_of_winners(is_scaled, n_pieces, dtype) -> None:
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("mask", MASKS)
 @pytest.mark.parametrize("activation", ["linear", "relu", "sigmoid"])
-def test_activation_delta(activation, mask, dtype, simd_level) -> None:
+def test_pass_behind(activation, mask, dtype, simd_level) -> None:
+    """A gradient of one row is that of every row; each element has its own draw."""
     for n, n_columns, n_threads in [(1, 1, 1), (3, 17, 2), (7, 48, 1), (300, 64, 1), (300, 64, 5)]:
+        masks = [(slice(0, n // 2), mask), (slice(n // 2, n), mask)][n < 2 :]
         for row_scale in (None, randn(n, dtype=dtype)):
             values = randn(n, n_columns, dtype=dtype, seed=1).clamp(0, 1)
-            assert_equal(
-                "activation_delta",
-                n_threads,
-                randn(n, n_columns, dtype=dtype),
-                row_scale,
-                mask,
-                activation,
-                values,
-                unwritten(n, n_columns, dtype=dtype),
-            )
+            behind = Behind(masks, row_scale, activation, values)
+            output = unwritten(n, n_columns, dtype=dtype)
+            one_row = randn(1, n_columns, dtype=dtype)
+            *_, of_one = assert_equal("pass_behind", n_threads, one_row, behind, output)
+            rows = one_row.repeat(n, 1)
+            *_, of_rows = assert_equal("pass_behind", n_threads, rows, behind, output)
+            assert torch.equal(of_one, of_rows)
+            for kind in (NativeOperations, ReferenceOperations):
+                operations, in_place = kind(), rows.clone()
+                view = operations.view(in_place)
+                operations.pass_behind(view, viewed(operations, behind), view)
+                assert torch.equal(in_place, of_rows)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -228,7 +272,15 @@ def test_linear_input_gradient(is_sparse, dtype) -> None:
             delta[:, torch.arange(n_units) % 5 > 0] = 0
         weight = whole(n_units, n_features, dtype=dtype, seed=1)
         gradient = unwritten(n, n_features, dtype=dtype)
-        assert_equal("linear_input_gradient", n_threads, delta, weight, gradient)
+        *_, plain = assert_equal(
+            "linear_input_gradient", n_threads, delta, weight, Behind(), gradient
+        )
+        behind = Behind((), whole(n, dtype=dtype), "relu", whole(n, n_features, dtype=dtype))
+        *_, passed = assert_equal(
+            "linear_input_gradient", n_threads, delta, weight, behind, gradient
+        )
+        scaled = plain * behind.row_scale[:, None]
+        assert torch.equal(passed, torch.where(behind.values <= 0, 0, scaled))
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -260,12 +312,19 @@ def test_linear_update(is_scaled, max_norm, dtype) -> None:
 def test_costs(cost, dtype) -> None:
     for n in (1, 7, 100):
         logits = 4 * randn(2 * n, 1, dtype=dtype)
-        arguments = (logits, cost, unwritten(2 * n, dtype=dtype), unwritten(n, dtype=dtype))
-        (native, means), (reference, expected) = run("costs", 1, *arguments)
+        outputs = [unwritten(size, dtype=dtype) for size in (2 * n, n, 4)]
+        (native, _), (reference, _) = run("costs", 1, logits, cost, *outputs)
         assert torch.equal(native[0], logits)
         # one rounding of each of n terms of one sign, and of what they are made of
         eps = torch.finfo(dtype).eps
-        np.testing.assert_allclose(means, expected, rtol=(n + 16) * eps)
-        assert all(isinstance(mean, float) for mean in (*means, *expected))
-        for got, wanted in zip(native[1:], reference[1:], strict=True):
+        torch.testing.assert_close(native[3], reference[3], rtol=(n + 16) * eps, atol=0)
+        for got, wanted in zip(native[1:3], reference[1:3], strict=True):
             torch.testing.assert_close(got, wanted, rtol=16 * eps, atol=0)
+        for kind in (NativeOperations, ReferenceOperations):
+            operations, means = kind(), torch.full((4,), 7.0, dtype=dtype)
+            views = [operations.view(t) for t in (logits, *outputs[:2])]
+            operations.costs(
+                views[0], cost, *views[1:], operations.view(means), generator_only=True
+            )
+            assert means[[0, 2, 3]].eq(7).all()
+            torch.testing.assert_close(means[1], reference[3][1], rtol=(n + 16) * eps, atol=0)
