@@ -40,10 +40,10 @@ def dropout_kernel(
 DROPOUT = Kernel(
     dropout_kernel,
     {
-        **dict.fromkeys(
-            ARCHITECTURES,
-            [Configuration(f"{n}", {"BLOCK_PHILOX": n}) for n in (128, 256)],
-        ),
+        **{
+            name: [Configuration(f"{n}", {"BLOCK_PHILOX": n}) for n in (128, 256)]
+            for name in ARCHITECTURES
+        },
         INTERPRETER: [Configuration("256", {"BLOCK_PHILOX": 256})],
     },
     key=["n"],
