@@ -136,6 +136,33 @@ def _check_triton(operation: str, device: torch.device) -> None:
         )
 
 
+def resolve_device(name: str | torch.device) -> torch.device:
+    """Return the device of that name: ``cpu``, ``cuda``, ``cuda:1``, or ``auto``.
+
+    ``auto`` is the first CUDA (or ROCm) device that torch sees, else the CPU. ROCm's devices are
+    called cuda too.
+
+    Raises
+    ------
+    ValueError
+        If there is no such device here.
+    """
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise ValueError(f"device: expected cpu, cuda, cuda:N or auto, got {name!r}") from error
+    if device.type not in ("cpu", "cuda"):
+        raise ValueError(f"device: expected cpu, cuda, cuda:N or auto, got {str(name)!r}")
+    n_devices = torch.cuda.device_count() if device.type == "cuda" else 1
+    if (device.index or 0) >= n_devices:
+        raise ValueError(
+            f"device: {str(name)!r} is asked for, and torch sees {n_devices} of its kind"
+        )
+    return device
+
+
 def check_strategy(strategy: str, *, impl: str = "native") -> None:
     """Raise ``ValueError`` if a strategy is unknown, or is forced where there is no choice."""
     if strategy not in STRATEGIES:

@@ -14,6 +14,7 @@ import typer
 from fastgan import __version__, cli_training
 from fastgan.cli_shared import (
     Data,
+    Device,
     Folder,
     Impl,
     NSamples,
@@ -131,6 +132,7 @@ def evaluate(
     sigma_variant: Annotated[str, typer.Option(help="paper, or gmmn.")] = "paper",
     json: Annotated[bool, typer.Option("--json", help="Print JSON in place of a table.")] = False,
     impl: Impl = "auto",
+    device: Device = "cpu",
     threads: Threads = None,
 ) -> None:
     """Score a run, or a file of samples, by the Parzen protocol, beside the published results.
@@ -138,23 +140,31 @@ def evaluate(
     Above 10,000 samples they are drawn as they are needed and never held; the score at 1,000,
     10,000, ... samples is printed too. Ctrl-C keeps what is done: the same command goes on.
     """
+    import numpy as np
+    import torch
+
     from fastgan import tables
+    from fastgan.backends import resolve_device
     from fastgan.evaluation import evaluate as score
     from fastgan.files import write_atomically
     from fastgan.progress import counting
 
     set_up(threads, True)
+    where = resolve_device(device)
     source: Any
     checkpoint = None
     if run is not None and samples is None:
         opened, dataset = run_and_dataset(run, data, folder, weights)
-        source, seed = opened.generator, opened.recipe.seed if seed is None else seed
+        source = opened.generator.to(where)
+        seed = opened.recipe.seed if seed is None else seed
         n_samples = opened.recipe.n_samples if n_samples is None else n_samples
         checkpoint = opened.evaluation_part_path
     elif samples is not None and run is None:
         if data is None:
             raise ValueError("data: expected the data set that the samples are of (--data)")
         source, dataset = read_samples(samples), dataset_of(data, folder)
+        if where.type != "cpu":  # all of them, as far as its memory goes
+            source = torch.from_numpy(np.ascontiguousarray(source)).to(where)
     else:
         raise ValueError("evaluate: expected a run folder or --samples, one of the two")
     with counting("samples") as progress:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:  # imported where they are used: `fastgan --help` answers at o
 logger = logging.getLogger("fastgan")
 
 Impl = Annotated[str, typer.Option(help="auto, reference, native or triton.")]
+Device = Annotated[str, typer.Option(help="cpu, cuda, cuda:N or auto.")]
 Threads = Annotated[
     int | None, typer.Option(min=1, help="Threads of torch and of the native kernels.")
 ]

@@ -9,6 +9,7 @@ import typer
 
 from fastgan.cli_shared import (
     Data,
+    Device,
     Epochs,
     Folder,
     Impl,
@@ -62,6 +63,7 @@ def train(
     ] = 0,
     step: Annotated[str, typer.Option(help="auto, fused or autograd.")] = "auto",
     impl: Impl = "auto",
+    device: Device = "cpu",
     threads: Threads = None,
     stop_on_collapse: StopOnCollapse = False,
     tensorboard: Annotated[
@@ -95,6 +97,7 @@ def train(
         resume=resume is not None,
         step=step,  # type: ignore[arg-type]  # checked by make_step, with a sentence
         impl=impl,
+        device=device,
         stop_on_collapse=stop_on_collapse,
         tensorboard=tensorboard,
         progress=False if quiet else None,
@@ -153,6 +156,7 @@ def reproduce(
     n_samples: NSamples = None,
     step: Annotated[str, typer.Option(help="auto, fused or autograd.")] = "auto",
     impl: Impl = "auto",
+    device: Device = "cpu",
     threads: Threads = None,
     stop_on_collapse: StopOnCollapse = False,
     quiet: Quiet = False,
@@ -168,6 +172,7 @@ def reproduce(
         resume=resume,
         step=step,  # type: ignore[arg-type]  # checked by make_step, with a sentence
         impl=impl,
+        device=device,
         stop_on_collapse=stop_on_collapse,
         progress=False if quiet else None,
     )

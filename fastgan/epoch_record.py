@@ -102,7 +102,7 @@ def _measure(
         return False
     choice = choose_sigma(
         dataset.validation[: dataset.sigma_images],
-        samples[: recipe.n_samples].cpu(),
+        samples[: recipe.n_samples],
         dataset.sigma_grid,
         impl=impl,
     )

@@ -58,6 +58,8 @@ def draw_latent(
     Row i is the same whatever ``n_rows`` and ``first_row`` it was drawn with.
     """
     shape = (n_rows, recipe.n_latent)
+    if device is not None and device.type != "cpu" and not isinstance(seed, Tensor):
+        seed = torch.tensor(seed, dtype=torch.int64, device=device)  # z is drawn where it is wanted
     if recipe.latent == "normal":
         noise = philox.normal(
             shape, seed, step, stream_number, first_row=first_row, dtype=dtype, impl=impl

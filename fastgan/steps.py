@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from fastgan.autograd_step import AutogradStep
+from fastgan.backends import resolve_device
 from fastgan.fused import FusedStep, why_not_fused
 from fastgan.models import Discriminator, Generator
 from fastgan.recipes import Recipe
@@ -32,6 +33,7 @@ def make_step(
     image_mean: Tensor | None = None,
     generator: nn.Module | None = None,
     discriminator: nn.Module | None = None,
+    device: str | torch.device | None = None,
 ) -> TrainingStep:
     """Build the two networks of a recipe (or take yours) and the step that trains them.
 
@@ -52,12 +54,17 @@ def make_step(
         The same, given directly.
     generator, discriminator : nn.Module, optional
         Used in place of the recipe's own.
+    device : str or torch.device, optional
+        Where both are moved: ``cpu``, ``cuda``, ``cuda:N`` or ``auto``. Left out, modules of yours
+        stay where they are, and the recipe's own are made on the CPU. The initial weights are the
+        same on every device.
 
     Raises
     ------
     ValueError
-        If ``step`` is unknown, or is ``fused`` where that cannot be, or if the recipe's generator
-        takes its output bias from the data and neither ``dataset`` nor ``image_mean`` is given.
+        If ``step`` is unknown, or is ``fused`` where that cannot be, if ``device`` is not here, or
+        if the recipe's generator takes its output bias from the data and neither ``dataset`` nor
+        ``image_mean`` is given.
     """
     if step not in ("auto", "fused", "autograd"):
         raise ValueError(f"step: expected one of auto, fused, autograd, got {step!r}")
@@ -73,6 +80,9 @@ def make_step(
         generator = Generator(recipe, image_mean, seed=key, impl=impl)
     if discriminator is None:
         discriminator = Discriminator(recipe, seed=key, impl=impl)
+    if device is not None:
+        where = resolve_device(device)
+        generator, discriminator = generator.to(where), discriminator.to(where)
     obstacle = why_not_fused(generator, discriminator, recipe, impl)
     if step == "fused" and obstacle is not None:
         raise ValueError(f"step: 'fused' cannot be: {obstacle}")

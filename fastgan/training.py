@@ -64,6 +64,7 @@ class TrainingOptions:
     resume: bool = False  # go on with the run in the folder, from its checkpoint
     step: Literal["auto", "fused", "autograd"] = "auto"  # see fastgan.make_step
     impl: str = "auto"  # auto | reference | native | triton
+    device: str | None = None  # cpu | cuda | cuda:N | auto; None: the CPU, or your modules' own
     checkpoint_every_seconds: float = 15.0  # 0: after every batch; the last batch always saves
     n_threads: int | None = None  # None: 1 for small networks (see SMALL_N_WEIGHTS), else torch's
     stop_on_collapse: bool = False  # end the run at the collapse watch's first warning
@@ -150,6 +151,7 @@ def train(
         dataset=dataset,
         generator=generator,
         discriminator=discriminator,
+        device=options.device,
     )
     n_threads = options.n_threads or _default_n_threads(step)
     train_images = dataset.train.to(step.device)
