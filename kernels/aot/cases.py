@@ -1,4 +1,4 @@
-"""The launches that are compiled: those of the recipes at their real sizes, noted down, never run.
+"""What is compiled: every kernel of the package, as the real sizes of the recipes launch it.
 
 Each case calls a public launcher on tensors of the device "meta", which have shape, dtype and
 alignment but no memory. What is noted is what a GPU would be asked for: the same types, constants
@@ -9,217 +9,35 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
 
 import fastgan.kernels
-import torch
-from fastgan.kernels import philox
-from fastgan.kernels.gradients import (
-    Behind,
-    linear_input_gradient,
-    maxout_input_gradient,
-    pass_behind,
-)
-from fastgan.kernels.launch import Kernel, Launch, recording
-from fastgan.kernels.linear import linear_forward
-from fastgan.kernels.masks import Mask
-from fastgan.kernels.maxout_linear import maxout_forward
-from fastgan.kernels.momentum_sgd import limit_norms, momentum_sgd
-from fastgan.kernels.update import linear_update, maxout_update, maxout_weight_gradient
-
-
-class Case(NamedTuple):
-    """What a call of a launcher launches, by a name that says which size it is."""
-
-    name: str
-    launches: list[Launch]
-
-
-def case(name: str, launcher: Callable[..., Any], *arguments: Any) -> Case:
-    """Note down what a call launches."""
-    with recording() as launches:
-        launcher(*arguments)
-    return Case(name, launches)
+from fastgan.kernels.aot.distance_cases import distance_cases
+from fastgan.kernels.aot.layer_cases import layer_cases
+from fastgan.kernels.aot.noting import Case
+from fastgan.kernels.launch import Kernel
 
 
 def kernels() -> dict[str, Kernel]:
     """Return every Kernel that a module of the package holds, by name.
 
-    Raises ``ValueError`` if two have one name.
+    Raises ``ValueError`` if two have one name, or a module has a function that ends in ``_kernel``
+    and is in no Kernel: nothing would compile it.
     """
     found: dict[str, Kernel] = {}
+    functions: dict[str, str] = {}
     for module in pkgutil.iter_modules(fastgan.kernels.__path__, "fastgan.kernels."):
         if module.ispkg:
             continue
-        for value in vars(importlib.import_module(module.name)).values():
+        for name, value in vars(importlib.import_module(module.name)).items():
             if isinstance(value, Kernel) and found.setdefault(value.name, value) is not value:
                 raise ValueError(f"kernels: expected one of each name, got two {value.name}")
+            if name.endswith("_kernel"):
+                functions[name] = module.name
+    for name in sorted(functions.keys() - found.keys()):
+        raise ValueError(f"kernels: expected a Kernel of {name} in {functions[name]}, found none")
     return found
 
 
 def cases() -> list[Case]:
     """Return every case, the smallest recipe's first among equals."""
-    return [*_draws(), *_elementwise(), *_steps()]
-
-
-def tensor(*shape: int, dtype: torch.dtype = torch.float32) -> torch.Tensor:
-    """Return a tensor without memory."""
-    return torch.empty(shape, dtype=dtype, device="meta")
-
-
-def _integer() -> torch.Tensor:
-    return tensor(dtype=torch.int64)
-
-
-def _number() -> torch.Tensor:
-    return tensor(dtype=torch.float64)
-
-
-def _draws() -> Iterator[Case]:
-    """Yield what is drawn outside masks: latents, numbers of a user, permutations."""
-    drawn = (_integer(), _integer(), 3)  # seed, step, stream
-    for kind in ("uniform", "normal"):
-        yield case(f"mnist z {kind}", philox.latent, kind, tensor(100, 100), *drawn)
-    for dtype in (torch.float32, torch.float64):
-        output = tensor(10_000, 100, dtype=dtype)
-        for draw in (philox.uniform, philox.normal):
-            yield case(f"{draw.__name__} {_name_of(dtype)}", draw, output, *drawn, 2**33)
-    indices = tensor(50_000, dtype=torch.int64)
-    yield case("words", philox.words, indices, *drawn)
-    yield case("mnist permutation", philox.sort_keys, indices, *drawn)
-
-
-def _elementwise() -> Iterator[Case]:
-    """Yield the operations that a user of fastgan.ops calls on their own."""
-    for dtype in (torch.float32, torch.float64):
-        size = f"1200x784 {_name_of(dtype)}"
-        weight, velocity, gradient = tensor(3, 1200, 784, dtype=dtype)
-        # DROP yield case(f"dropout {size}", dropout, weight, 0.8, _integer(), _integer(), 3)
-        state = (weight, velocity, gradient, _number(), _number())
-        yield case(f"momentum {size}", momentum_sgd, *state)
-        yield case(f"momentum and max-norm {size}", momentum_sgd, *state, 1.9365)
-        yield case(f"max-norm {size}", limit_norms, weight, 1.9365)
-
-
-@dataclass(frozen=True)
-class Network:
-    """The sizes of a recipe: units of G's layers, units and pieces of D's."""
-
-    name: str
-    n_latent: int
-    generator: tuple[tuple[int, str], ...]  # units, activation
-    discriminator: tuple[tuple[int, int, float], ...]  # units, pieces, include probability
-    batch_size: int = 100
-    dtype: torch.dtype = torch.float32
-
-
-#: The paper's networks, as the released code's recipes have them, and our digits.
-NETWORKS = (
-    Network(
-        "mnist",
-        100,
-        ((1200, "relu"), (1200, "relu"), (784, "sigmoid")),
-        ((240, 5, 0.8), (240, 5, 0.5)),
-    ),
-    Network(
-        "digits",
-        20,
-        ((256, "relu"), (256, "relu"), (64, "sigmoid")),
-        ((64, 5, 0.8), (64, 5, 0.8)),
-        batch_size=50,
-    ),
-    Network("tfd", 100, ((8000, "sigmoid"), (2304, "sigmoid")), ((1200, 5, 0.8), (1200, 5, 0.5))),
-    Network(
-        "cifar10-mlp",
-        100,
-        ((8000, "relu"), (8000, "sigmoid"), (3072, "linear")),
-        ((1600, 5, 0.8), (1600, 5, 0.5)),
-    ),
-)
-
-
-def _steps() -> Iterator[Case]:
-    """Yield a training step of every network, layer by layer, as the fused step launches them."""
-    for network in NETWORKS:
-        yield from _generator(network)
-        yield from _discriminator(network)
-    small = replace(NETWORKS[1], name="digits float64", dtype=torch.float64)
-    yield from _generator(small)
-    yield from _discriminator(small)
-
-
-def _mask(include_probability: float, network: Network) -> Mask:
-    """Return a mask of real images' pass and, after it, of fake images'."""
-    return Mask(include_probability, _integer(), _integer(), 3, 4, network.batch_size)
-
-
-def _generator(network: Network) -> Iterator[Case]:
-    """Yield G's layers: forward, gradient by the layer behind, update."""
-    n, dtype = network.batch_size, network.dtype
-    n_features = network.n_latent
-    behind = Behind()
-    for number, (n_units, activation) in enumerate(network.generator, 1):
-        name = f"{network.name} G{number} {n}x{n_features} to {n_units}"
-        input = tensor(n, n_features, dtype=dtype)
-        output, masked = tensor(2, n, n_units, dtype=dtype)
-        weight, velocity = tensor(2, n_units, n_features, dtype=dtype)
-        bias, bias_velocity = tensor(2, n_units, dtype=dtype)
-        layer = (weight, velocity, bias, bias_velocity, _number(), _number())
-        given = (input, weight, bias, activation, output)
-        if number == len(network.generator):
-            given += (_mask(network.discriminator[0][2], network), masked)
-        yield case(f"{name} forward", linear_forward, *given)
-        yield case(f"{name} update", linear_update, output, None, input, *layer)
-        if number > 1:
-            yield case(f"{name} gradient", linear_input_gradient, output, weight, behind, input)
-        behind = Behind(None, None, activation, output)
-        n_features = n_units
-
-
-def _discriminator(network: Network) -> Iterator[Case]:
-    """Yield D's layers: forward on real and fake images, gradients, update; then the op's own."""
-    half, dtype = network.batch_size, network.dtype
-    n_features = network.generator[-1][0]
-    row_scale = tensor(2 * half, dtype=dtype)
-    includes = [*(include for _, _, include in network.discriminator), 0.5]
-    # the gradient by G's images, the second half of D's batch, is passed on to G's output
-    behind = Behind(
-        _mask(includes[0], network),
-        row_scale[half:],
-        network.generator[-1][1],
-        tensor(half, n_features, dtype=dtype),
-    )
-    rows = slice(half, None)
-    for number, (n_units, n_pieces, _) in enumerate(network.discriminator, 1):
-        name = f"{network.name} D{number} {2 * half}x{n_features} to {n_units}x{n_pieces}"
-        input = tensor(2 * half, n_features, dtype=dtype)
-        values = tensor(2 * half, n_units, dtype=dtype)
-        winner = tensor(2 * half, n_units, dtype=torch.uint8)
-        weight, velocity = tensor(2, n_units * n_pieces, n_features, dtype=dtype)
-        bias, bias_velocity = tensor(2, n_units * n_pieces, dtype=dtype)
-        layer = (weight, velocity, bias, bias_velocity, _number(), _number())
-        mask = _mask(includes[number], network)
-        given = (input, weight, bias, n_pieces)
-        yield case(f"{name} forward", maxout_forward, *given, mask, values, winner)
-        yield case(f"{name} forward without dropout", maxout_forward, *given, None, values, winner)
-        routed = (values, winner, n_pieces)
-        yield case(f"{name} update", maxout_update, *routed, row_scale, input, *layer)
-        yield case(
-            f"{name} gradient",
-            maxout_input_gradient,
-            values[rows], winner[rows], n_pieces, weight, behind, input[rows],
-        )  # fmt: skip
-        yield case(f"{name} op's gradient", maxout_input_gradient, *routed, weight, Behind(), input)
-        yield case(
-            f"{name} op's weight gradient", maxout_weight_gradient, *routed, input, weight, bias
-        )
-        behind, rows = Behind(mask), slice(None)
-        n_features = n_units
-    unit = tensor(1, n_features, dtype=dtype)
-    yield case(f"{network.name} output unit's gradient", pass_behind, unit, behind, values)
-
-
-def _name_of(dtype: torch.dtype) -> str:
-    return str(dtype).removeprefix("torch.")
+    return [*layer_cases(), *distance_cases()]
