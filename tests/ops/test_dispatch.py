@@ -108,6 +108,34 @@ def test_auto_runs_the_kernels_and_every_tensor_stays_on_the_device(fake, monkey
     assert seen.devices == {"cuda"}
 
 
+@pytest.mark.skipif(torch.cuda.is_available(), reason="kernels are not for the interpreter then")
+@pytest.mark.parametrize("impl", ["native", "triton"])
+def test_a_forced_implementation_runs_in_both_directions(impl) -> None:
+    """On the CPU: forward, backward and backward again, nothing is done by the other one."""
+    weight = torch.arange(24.0).reshape(6, 4).requires_grad_()
+    input, bias = torch.ones(2, 4, requires_grad=True), torch.zeros(6, requires_grad=True)
+    seed, step = torch.tensor(1), torch.tensor(2)
+    with Seen() as seen:
+        values, _ = ops.maxout_linear(
+            input,
+            weight,
+            bias,
+            3,
+            include_probability=0.5,
+            seed=seed,
+            step=step,
+            stream=3,
+            impl=impl,
+        )
+        dropped = ops.dropout(values, 0.5, seed, step, 4, impl=impl)
+        leaves = [input, weight, bias]
+        gradients = torch.autograd.grad(dropped.square().sum(), leaves, create_graph=True)
+        torch.autograd.grad(sum(gradient.square().sum() for gradient in gradients), leaves)
+    names = {name for name in seen.own if name.endswith("_triton") == (impl == "triton")}
+    assert names == set(seen.own)
+    assert {name.removesuffix("_triton") for name in names} == set(NAMES) - {"momentum_sgd"}
+
+
 def launched(function, *arguments) -> tuple[list[str], Seen]:
     """Return the names of the kernels that an op's CUDA implementation launches, and its ops."""
     with Seen() as seen, recording() as launches:

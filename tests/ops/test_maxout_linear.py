@@ -226,6 +226,24 @@ def test_gradcheck_by_triton(is_drawn, device) -> None:
     assert torch.autograd.gradgradcheck(function, inputs, fast_mode=True)
 
 
+@pytest.mark.parametrize("fixed", [(), (0,), (1,), (2,), (0, 1), (0, 2), (1, 2)], ids=str)
+def test_gradcheck_of_the_backward_pass(fixed) -> None:
+    """By those of gradient, input and weight that are not fixed; all its results are wanted."""
+    input, weight, _ = layer(4, 3, 3, 2)
+    gradient, winner = torch.randn(4, 3).double(), torch.arange(12).reshape(4, 3) % 2
+    tensors = [gradient, input, weight]
+    free = [t.requires_grad_() for number, t in enumerate(tensors) if number not in fixed]
+
+    def function(*_: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        others = (2, 0.5, SEED, STEP, 5, 6)
+        return maxout_linear_backward_op(
+            gradient, winner.to(torch.uint8), input, weight, True, *others
+        )
+
+    assert torch.autograd.gradcheck(function, free)
+    assert torch.autograd.gradgradcheck(function, free)
+
+
 WANTED = [number for number in itertools.product((False, True), repeat=3) if any(number)]
 
 
