@@ -18,6 +18,7 @@ def dropout(
 ) -> Tensor:
     """Return ``input / include_probability`` where the mask keeps, 0 elsewhere."""
     n_columns = input[:1].numel() if input.shape[0] else 0
+    seed = philox.as_scalar(seed).to(input.device)  # the mask is drawn there
     mask = philox.keep(
         first_row * n_columns, input.numel(), include_probability, seed, step, stream
     ).reshape(input.shape)

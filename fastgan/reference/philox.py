@@ -47,7 +47,8 @@ def philox(counter: Words, key: tuple[Tensor, Tensor]) -> Words:
 
 def words(first: int, n: int, seed: int | Tensor, step: int | Tensor, stream: int) -> Tensor:
     """Return the words of elements ``first`` to ``first + n - 1``: int64 (n,)."""
-    seed, step = as_scalar(seed), as_scalar(step)
+    seed = as_scalar(seed)
+    step = as_scalar(step).to(seed.device)  # drawn where the seed is
     first_block = first // 4
     n_blocks = -(-(first + n) // 4) - first_block
     block = first_block + torch.arange(n_blocks, dtype=torch.int64, device=seed.device)
