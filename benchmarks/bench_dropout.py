@@ -29,8 +29,8 @@ def comparisons(options: harness.Options) -> Iterator[harness.Comparison]:
     )
     for n_rows, n_columns, include in sizes:
         generator = torch.Generator().manual_seed(0)
-        input = options.device.put(torch.randn(n_rows, n_columns, generator=generator))
-        expected = reference(input.double(), include, 0, 0, 0)
+        drawn = torch.randn(n_rows, n_columns, generator=generator)
+        input, expected = options.device.put(drawn, reference(drawn.double(), include, 0, 0, 0))
 
         def ours(x: Tensor = input, p: float = include) -> Tensor:
             return ops.dropout(x, p, **DRAW)
