@@ -161,12 +161,15 @@ def test_a_device_that_autocast_does_not_know() -> None:
 
 
 def test_compiles_whole(compiled, fused) -> None:
-    inputs = [tensor.requires_grad_() for tensor in layer(fused.device)]
+    """Half precision as inputs: what is rounded and widened inside, inductor leaves unrounded."""
+    input, weight, bias = layer(fused.device)
+    other = randn(6, 5, device=fused.device, seed=8).bfloat16()
+    inputs = [tensor.requires_grad_() for tensor in (input.bfloat16(), weight, bias, other)]
 
-    def function(input, weight, bias, seed, step):
+    def function(input, weight, bias, other, seed, step):
         with torch.autocast(fused.device.type, dtype=torch.bfloat16):
             values, _ = ops.maxout_linear(
-                input.bfloat16(),
+                input,
                 weight,
                 bias,
                 3,
@@ -176,18 +179,18 @@ def test_compiles_whole(compiled, fused) -> None:
                 stream=3,
                 impl=fused.impl,
             )
-            return ops.dropout(values.bfloat16(), 0.5, seed, step, 4, impl=fused.impl)
+            return values, ops.dropout(other, 0.5, seed, step, 4, impl=fused.impl)
 
     whole = compiled(function)
-    for step in range(2):
+    for step in range(3):
         counters = [torch.tensor(number, device=fused.device) for number in (7, step)]
-        got, expected = whole(*inputs, *counters), function(*inputs, *counters)
-        assert got.dtype == torch.float32
-        assert torch.equal(got, expected)
-        for one, other in zip(
-            torch.autograd.grad(got.sum(), inputs),
-            torch.autograd.grad(expected.sum(), inputs),
-            strict=True,
-        ):
-            assert torch.equal(one, other)
+        results = []
+        for called in (function, whole):
+            values, dropped = called(*inputs, *counters)
+            gradients = torch.autograd.grad(values.sum() + dropped.sum(), inputs)
+            results.append((values, dropped, *gradients))
+        for expected, got in zip(*results, strict=True):
+            assert got.dtype == expected.dtype
+            assert torch.equal(got, expected)
+        assert results[1][0].dtype == results[1][1].dtype == torch.float32
     assert compiled.n_late == 0
