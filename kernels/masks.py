@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import triton
 import triton.language as tl
-from fastgan.kernels.philox import PHILOX_ROUNDS
+from fastgan.kernels.philox import four_words
 from torch import Tensor
 
 
@@ -66,20 +66,6 @@ MASK_NUMBERS = ["stream", "second_stream", "n_first_rows", "first_row"]
 
 
 @triton.jit
-def words_of_blocks(block, seed, step, stream):
-    """Return the four Philox words of each block: block int64, stream integers, one shape."""
-    zero = (block * 0).to(tl.uint32)
-    return tl.philox(
-        seed,
-        (block & 0xFFFFFFFF).to(tl.uint32),
-        (block >> 32 & 0xFFFFFFFF).to(tl.uint32),
-        zero + (step & 0xFFFFFFFF).to(tl.uint32),
-        zero + stream.to(tl.uint32),
-        n_rounds=PHILOX_ROUNDS,
-    )
-
-
-@triton.jit
 def masked_tile(
     values,
     rows,
@@ -111,11 +97,11 @@ def masked_tile(
         if WHOLE_BLOCKS:
             blocks = tl.min(tl.reshape(columns, [values.shape[1] // 4, 4]), axis=1) // 4
             block = row[:, None] * (n_columns // 4) + blocks[None, :]
-            w0, w1, w2, w3 = words_of_blocks(block, seed, step, streams)
+            w0, w1, w2, w3 = four_words(block, seed, step, streams)
             words = tl.reshape(tl.join(tl.join(w0, w2), tl.join(w1, w3)), values.shape)
         else:
             element = row[:, None] * n_columns + columns[None, :]
-            w0, w1, w2, w3 = words_of_blocks(element >> 2, seed, step, streams)
+            w0, w1, w2, w3 = four_words(element >> 2, seed, step, streams)
             lane = (element & 3).to(tl.int32)
             words = tl.where(lane < 2, tl.where(lane == 0, w0, w1), tl.where(lane == 2, w2, w3))
         values = tl.where(words.to(tl.int64) < THRESHOLD, values * SCALE, 0.0)

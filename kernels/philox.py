@@ -17,9 +17,9 @@ TURN = tl.constexpr(6.283185307179586 * 2.0**-24)  # 2 pi in units of 2^-24 of a
 def four_words(block, seed, step, stream):
     """Return the four words of each block, uint32 tensors of its shape.
 
-    block is an int64 tensor, seed and step are int64 scalars, stream is any integer of 32 bits. The
-    counters are given to tl.philox as 32-bit numbers: 64-bit ones would switch it to another
-    generator, and tl.rand has no room for step and stream.
+    block is an int64 tensor, seed and step are int64 scalars, stream is a scalar or a tensor of
+    integers of 32 bits. The counters are given to tl.philox as 32-bit numbers: 64-bit ones would
+    switch it to another generator, and tl.rand has no room for step and stream.
     """
     zero = (block * 0).to(tl.uint32)
     return tl.philox(
