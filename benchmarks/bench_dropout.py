@@ -15,7 +15,7 @@ from benchmarks.devices import Demand
 from fastgan import ops
 from fastgan.reference.dropout import dropout as reference
 
-DRAW = {"seed": 0, "step": 0, "stream": 0}
+SEED, STEP, STREAM = 0, 0, 0
 
 
 def by_rand(input: Tensor, include_probability: float) -> Tensor:
@@ -30,10 +30,12 @@ def comparisons(options: harness.Options) -> Iterator[harness.Comparison]:
     for n_rows, n_columns, include in sizes:
         generator = torch.Generator().manual_seed(0)
         drawn = torch.randn(n_rows, n_columns, generator=generator)
-        input, expected = options.device.put(drawn, reference(drawn.double(), include, 0, 0, 0))
+        right = reference(drawn.double(), include, SEED, STEP, STREAM)
+        input, expected = options.device.put(drawn, right)
+        draw = (*options.device.numbers(SEED, STEP), STREAM)
 
-        def ours(x: Tensor = input, p: float = include) -> Tensor:
-            return ops.dropout(x, p, **DRAW)
+        def ours(x: Tensor = input, p: float = include, draw: Any = draw) -> Tensor:
+            return ops.dropout(x, p, *draw)
 
         def error(found: Tensor, expected: Tensor = expected) -> float:
             return float((found.double() - expected).abs().max() / expected.abs().max())

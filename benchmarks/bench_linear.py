@@ -191,9 +191,7 @@ def update(layer: Layer, options: harness.Options) -> harness.Comparison:
     wide = tuple(t.double() for t in start)
     eager_update(delta.double(), input.double(), *wide)
     operations = _operations(options.device)
-    rates = [torch.tensor(rate, dtype=torch.float64) for rate in (LR, MOMENTUM)]
-    # kernels read the rates on the device, the native core takes numbers
-    move = Move(*(options.device.put(*rates) if options.device.is_gpu else (LR, MOMENTUM)), None)
+    move = Move(*options.device.numbers(LR, MOMENTUM), None)
 
     def make(run: Callable[..., Any], state: Arrays) -> Callable[[], Any]:
         return lambda: run(delta, input, *state)

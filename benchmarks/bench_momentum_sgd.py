@@ -5,7 +5,7 @@ The floor is memory: three arrays are read and two written.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import pytest
@@ -36,12 +36,16 @@ def traffic(weight: Tensor, velocity: Tensor, gradient: Tensor) -> None:
     gradient.sum()
 
 
-def ours(weight: Tensor, velocity: Tensor, gradient: Tensor, max_norm: float | None) -> None:
-    ops.momentum_sgd(weight, velocity, gradient, LR, MOMENTUM, max_norm)
+def ours_at(rates: Sequence[float | Tensor]) -> Update:
+    def update(weight: Tensor, velocity: Tensor, gradient: Tensor, max_norm: float | None) -> None:
+        ops.momentum_sgd(weight, velocity, gradient, *rates, max_norm)
+
+    return update
 
 
 def comparisons(options: harness.Options) -> Iterator[harness.Comparison]:
     sizes = [(80, 64)] if options.quick else [(1200, 784), (8000, 2304)]
+    rates = options.device.numbers(LR, MOMENTUM)
     for n_rows, n_columns in sizes:
         for max_norm in (None, 1.9365):
             generator = torch.Generator().manual_seed(0)
@@ -68,7 +72,7 @@ def comparisons(options: harness.Options) -> Iterator[harness.Comparison]:
 
                 return error
 
-            updates: dict[str, Update] = {"fastgan": ours, "eager": eager}
+            updates: dict[str, Update] = {"fastgan": ours_at(rates), "eager": eager}
             if options.compile:
                 together = None if max_norm is None else ROWS_APART
                 updates["torch.compile"] = torch.compile(eager, dynamic=False, options=together)

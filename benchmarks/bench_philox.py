@@ -129,10 +129,10 @@ def _normal(n: int, options: harness.Options) -> harness.Comparison:
     )
 
 
-def _draw_on(options: harness.Options) -> tuple[Tensor, Tensor, int]:
+def _draw_on(options: harness.Options) -> tuple[int | Tensor, int | Tensor, int]:
     """Return seed, step and stream; the numbers are made where the seed is."""
     seed, step, stream = DRAW
-    return (*options.device.put(torch.tensor(seed), torch.tensor(step)), stream)
+    return (*options.device.numbers(seed, step), stream)
 
 
 def _floors(n: int, options: harness.Options) -> list[harness.Contender]:

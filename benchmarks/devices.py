@@ -157,6 +157,19 @@ class Device:
         moved = tuple(tensor.to(self.torch_device) for tensor in tensors)
         return moved[0] if len(moved) == 1 else moved
 
+    def numbers(self, *values: float) -> Any:
+        """Return numbers as an operation takes them there without waiting for the host.
+
+        On a GPU int64 and float64 tensors of no dimension, as training keeps them; else themselves.
+        """
+        if not self.is_gpu:
+            return values
+        kinds = [torch.int64 if isinstance(value, int) else torch.float64 for value in values]
+        return tuple(
+            torch.tensor(value, dtype=kind, device=self.torch_device)
+            for value, kind in zip(values, kinds, strict=True)
+        )
+
     def least_seconds(self, demand: Demand | None) -> tuple[float, str] | None:
         """Return the roofline of some work and what sets it; None where no peaks are known.
 
