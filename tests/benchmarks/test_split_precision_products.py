@@ -6,6 +6,7 @@ import importlib
 import math
 from fractions import Fraction
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 import pytest
@@ -95,31 +96,39 @@ def test_sums_are_cut_as_said(products: ModuleType, chip: str, n_features: int) 
             assert float(found[i, j]) == right
 
 
-def test_a_split_product_adds_its_parts_from_the_smallest(products: ModuleType) -> None:
-    """tf32x3 and bf16x6 number by number: the order that Triton compiles, from zero."""
+def tf32_parts(products: ModuleType, value: np.float32) -> list[list[float]]:
+    big = products.round_to_tf32(np.array([value]))
+    return [big.tolist(), products.cut_to_tf32(np.array([value]) - big).tolist()]
+
+
+def bf16_parts(_: ModuleType, value: np.float32) -> list[list[float]]:
+    rest, found = torch.tensor([value]), []
+    for _ in range(3):
+        found.append(rest.to(torch.bfloat16).float())
+        rest = rest - found[-1]
+    return [part.tolist() for part in found]
+
+
+@pytest.mark.parametrize(
+    ("precision", "split", "n_terms", "order"),
+    [
+        ("tf32x3", tf32_parts, 4, ((1, 0), (0, 1), (0, 0))),
+        ("bf16x3", bf16_parts, 8, ((1, 0), (0, 1), (0, 0))),
+        ("bf16x6", bf16_parts, 8, ((1, 1), (2, 0), (0, 2), (1, 0), (0, 1), (0, 0))),
+    ],
+)
+def test_a_split_product_adds_its_parts_from_the_smallest(
+    products: ModuleType, precision: str, split: Any, n_terms: int, order: Any
+) -> None:
+    """Number by number: the order that Triton compiles, from zero; the accumulator last."""
     core = products.CHIPS["sm_80"]
-    x, y, start = np.float32(1 / 3), np.float32(-7 / 9), np.float32(5.0)
-    arrays = [np.array([[v]], np.float32) for v in (x, y, start)]
-    parts = []
-    for value in (x, y):
-        big = products.round_to_tf32(np.array([value]))
-        parts.append((big, products.cut_to_tf32(np.array([value]) - big)))
-    total = 0.0
-    for i, j in ((1, 0), (0, 1), (0, 0)):
-        total = summed(parts[0][i].tolist(), parts[1][j].tolist(), total, 4, 1)
-    expected = np.float32(total) + start
-    assert products.dot(*arrays, "tf32x3", core)[0, 0] == expected
-    thirds = []
-    for value in (x, y):
-        rest, found = torch.tensor([value]), []
-        for _ in range(3):
-            found.append(rest.to(torch.bfloat16).float())
-            rest = rest - found[-1]
-        thirds.append(found)
-    total = 0.0
-    for i, j in ((1, 1), (2, 0), (0, 2), (1, 0), (0, 1), (0, 0)):
-        total = summed(thirds[0][i].tolist(), thirds[1][j].tolist(), total, 8, 1)
-    assert products.dot(*arrays, "bf16x6", core)[0, 0] == np.float32(total) + start
+    for x, y, start in values(150).reshape(50, 3):
+        left, right = split(products, x), split(products, y)
+        total = 0.0
+        for i, j in order:
+            total = summed(left[i], right[j], total, n_terms, 1)
+        arrays = [np.array([[v]], np.float32) for v in (x, y, start)]
+        assert products.dot(*arrays, precision, core)[0, 0] == np.float32(total) + start
 
 
 def test_ieee_is_a_chain_in_the_order_of_the_features(products: ModuleType) -> None:
