@@ -221,7 +221,7 @@ PASS_BEHIND = Kernel(
             name: [Configuration("8x128", {"BLOCK_ROWS": 8, "BLOCK_COLUMNS": 128})]
             for name in ARCHITECTURES
         },
-        INTERPRETER: [Configuration("4x8", {"BLOCK_ROWS": 4, "BLOCK_COLUMNS": 8})],
+        INTERPRETER: [Configuration("32x64", {"BLOCK_ROWS": 32, "BLOCK_COLUMNS": 64})],
     },
     options={"enable_fp_fusion": False},
 )

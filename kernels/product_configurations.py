@@ -49,7 +49,7 @@ def _with_interpreter(
 ) -> Configurations:
     """Return lists for every architecture, and a tile that small tests fill and cross."""
     lists = {"sm_80": sm_80, "sm_90": sm_90, "sm_100": sm_100, "gfx942": gfx942}
-    return {**lists, INTERPRETER: [tile(32, 16, 8, "ieee")]}
+    return {**lists, INTERPRETER: [tile(32, 64, 16, "ieee")]}
 
 
 # The smallest come first: batches are of 100 or 200 rows, and layers of 240 units leave most of a
