@@ -120,11 +120,13 @@ def compile_and_read(specialisation: Specialisation) -> tuple[Facts, str]:
 def _read_cubin(cubin: bytes, ptx: str) -> dict[str, Any]:
     """Return registers, spills, tensor memory and instructions of an NVIDIA kernel."""
     with _file(cubin) as path:
-        usage = _cuobjdump("--dump-resource-usage", path)
-        code = machine_code.read_sass(_cuobjdump("-sass", path))
-    used = {name: int(value) for name, value in re.findall(r"(REG|STACK|LOCAL):(\d+)", usage)}
+        text = _cuobjdump(path)
+    code = machine_code.read_sass(text)
+    used = {name: int(value) for name, value in re.findall(r"(REG|STACK|LOCAL):(\d+)", text)}
     if set(used) != {"REG", "STACK", "LOCAL"} or not code:
-        raise RuntimeError(f"cuobjdump: expected REG, STACK, LOCAL and instructions, got {usage!r}")
+        raise RuntimeError(
+            f"cuobjdump: expected REG, STACK, LOCAL and instructions, got {text[:500]!r}"
+        )
     columns = [int(n) for n in re.findall(r"tcgen05\.alloc\.[^;]*,\s*(\d+);", ptx)]
     local = machine_code.count(code, range(len(code)))["local_memory"]
     return {
@@ -165,7 +167,7 @@ def _file(content: bytes) -> Iterator[Path]:
         yield path
 
 
-def _cuobjdump(what: str, path: Path) -> str:
-    """Return what the wheel's own cuobjdump prints of a binary."""
-    tool = triton.knobs.nvidia.cuobjdump.path
-    return subprocess.run([tool, what, path], check=True, capture_output=True, text=True).stdout
+def _cuobjdump(path: Path) -> str:
+    """Return what the wheel's own cuobjdump prints of a binary's resources and instructions."""
+    command = [triton.knobs.nvidia.cuobjdump.path, "--dump-resource-usage", "-sass", path]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import multiprocessing
 import multiprocessing.connection
 import os
@@ -17,6 +16,8 @@ from fastgan.kernels.aot.cases import Case
 from fastgan.kernels.aot.roofline import DEVICES, Roofline, Work, roofline
 from fastgan.kernels.aot.work import Tile, count_tile
 from fastgan.kernels.launch import Configuration, Launch
+
+_BATCH = 24  # variants a process compiles
 
 
 @dataclass
@@ -40,15 +41,14 @@ class Variant:
         return f"{kernel} {configuration} on {self.architecture} ({self.case_names[0]})"
 
     @property
-    def multiplies(self) -> bool:
-        """Whether tensor cores are meant: the kernel has a PRECISION, and this one a product."""
-        names = self.launch.kernel.function.arg_names
-        return "PRECISION" in names and (self.tile is None or self.tile.product_flops > 0)
-
-    @property
     def is_double(self) -> bool:
         """Whether its products are of float64: kept right, not fast."""
-        return self.tile is not None and self.tile.precision == "fp64"
+        return _multiplies_double(self.launch)
+
+    @property
+    def needs_tensor_cores(self) -> bool:
+        """Whether tensor cores are meant: the kernel has a PRECISION, for products of float32."""
+        return "PRECISION" in self.launch.kernel.function.arg_names and not self.is_double
 
     @property
     def n_programs(self) -> int:
@@ -89,7 +89,8 @@ def variants(
     """Return what there is to compile: launches that share their machine code only once.
 
     Launches whose constants differ by another probability or limit alone count as one: the numbers
-    of ``THRESHOLD`` (but 2^32: no mask), ``SCALE`` and ``MAX_NORM`` change no instruction.
+    of ``THRESHOLD`` (but 2^32: no mask), ``SCALE`` and ``MAX_NORM`` change no instruction. Products
+    of float64, in which no training step runs, are compiled in the first configuration only.
     """
     found: dict[str, Variant] = {}
     for case in cases:
@@ -97,7 +98,10 @@ def variants(
             if kernel_names and launch.kernel.name not in kernel_names:
                 continue
             for architecture in architectures:
-                for configuration in launch.kernel.configurations[architecture]:
+                configurations = launch.kernel.configurations[architecture]
+                if _multiplies_double(launch):
+                    configurations = configurations[:1]
+                for configuration in configurations:
                     special = compiling.specialise(launch, configuration, architecture)
                     key = f"{launch.kernel.name} {_key(special)}"
                     if key in found:
@@ -108,6 +112,13 @@ def variants(
                             launch, configuration, architecture, special, [case.name]
                         )
     return list(found.values())
+
+
+def _multiplies_double(launch: Launch) -> bool:
+    """Say whether a launch's products are of float64: their first factor comes first of all."""
+    first = next((a for a in launch.arguments.values() if isinstance(a, torch.Tensor)), None)
+    has_precision = "PRECISION" in launch.kernel.function.arg_names
+    return has_precision and first is not None and first.dtype == torch.float64
 
 
 def _key(special: compiling.Specialisation) -> str:
@@ -129,63 +140,68 @@ def prove(
 ) -> None:
     """Compile every variant and fill in its facts and problems.
 
-    Each is compiled in a process of its own, ``n_jobs`` at a time: a compiler that aborts is a
-    problem of one variant, not the end of the proof.
+    ``n_jobs`` processes compile, a few variants each before a new one begins: a compiler that
+    aborts is a problem of one variant, not the end of the proof.
     """
     context = multiprocessing.get_context("fork")
-    waiting = list(enumerate(found))[::-1]
-    running: dict[Any, tuple[int, Any]] = {}  # pipe -> variant, process
+    waiting = [list(found[i : i + _BATCH]) for i in range(0, len(found), _BATCH)]
+    running: dict[Any, tuple[list[Variant], Any]] = {}  # pipe -> variants to come, process
     while waiting or running:
         while waiting and len(running) < n_jobs:
-            number, variant = waiting.pop()
+            batch = waiting.pop(0)
             receiver, sender = context.Pipe(duplex=False)
-            process = context.Process(target=_compile_in_child, args=(variant, sender))
+            process = context.Process(target=_compile_in_child, args=(batch, sender))
             process.start()
             sender.close()
-            running[receiver] = (number, process)
+            running[receiver] = (list(batch), process)
         for receiver in multiprocessing.connection.wait(list(running)):
-            number, process = running.pop(receiver)
-            variant = found[number]
-            outcome: Any = None
-            with contextlib.suppress(EOFError):
+            batch, process = running[receiver]
+            try:
                 outcome = receiver.recv()
-            receiver.close()
-            process.join()
-            _judge(variant, outcome, process.exitcode)
+            except EOFError:
+                del running[receiver]
+                receiver.close()
+                process.join()
+                if not batch:
+                    continue
+                outcome = f"the compiler died, exit code {process.exitcode}"
+                if batch[1:]:
+                    waiting.append(batch[1:])
+            variant = batch.pop(0)
+            _judge(variant, outcome)
             if report is not None:
                 report(variant)
 
 
-def _compile_in_child(variant: Variant, sender: Any) -> None:
-    """Compile, and send (facts, tile) or the message of what went wrong."""
-    with Path(os.devnull).open("w") as nowhere:  # a compiler's dump of its own state
+def _compile_in_child(batch: Sequence[Variant], sender: Any) -> None:
+    """Compile, and send for each (facts, tile) or the message of what went wrong."""
+    with Path(os.devnull).open("w") as nowhere:  # a dying compiler dumps its state
         os.dup2(nowhere.fileno(), 1)
         os.dup2(nowhere.fileno(), 2)
-    try:
-        facts, ttir = compiling.compile_and_read(variant.specialisation)
-        grid = variant.launch.grid_of(variant.configuration)
-        arguments = {**variant.launch.arguments, **variant.configuration.constants}
-        sender.send((facts, count_tile(ttir, arguments, grid)))
-    except Exception as error:
-        while error.__cause__ is not None:
-            error = error.__cause__
-        sender.send(f"{type(error).__name__}: {error}")
+    for variant in batch:
+        try:
+            facts, ttir = compiling.compile_and_read(variant.specialisation)
+            grid = variant.launch.grid_of(variant.configuration)
+            arguments = {**variant.launch.arguments, **variant.configuration.constants}
+            outcome: Any = (facts, count_tile(ttir, arguments, grid))
+        except Exception as error:
+            while error.__cause__ is not None and isinstance(error.__cause__, Exception):
+                error = error.__cause__
+            outcome = f"does not compile: {type(error).__name__}: {error}"
+        sender.send(outcome)
     sender.close()
 
 
-def _judge(variant: Variant, outcome: Any, exit_code: int | None) -> None:
+def _judge(variant: Variant, outcome: tuple[compiling.Facts, Tile] | str) -> None:
     """Fill in what compiling gave, and what is wrong with it."""
-    if outcome is None:
-        variant.problems.append(f"the compiler died, exit code {exit_code}")
-        return
     if isinstance(outcome, str):
-        variant.problems.append(f"does not compile: {outcome}")
+        variant.problems.append(outcome)
         return
     variant.facts, variant.tile = outcome
     wrong = limits.problems(
         variant.facts,
         variant.architecture,
-        needs_tensor_cores=variant.multiplies and not variant.is_double,
+        needs_tensor_cores=variant.needs_tensor_cores,
     )
     if variant.is_double:  # float64 is for checks of gradients: it must work, not be fast
         variant.notes.extend(w for w in wrong if w.startswith(("spills", "registers")))
