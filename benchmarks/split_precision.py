@@ -138,8 +138,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.split_precision", description=__doc__
     )
-    parser.add_argument("--queries", type=int, default=100, help="test images (100)")
-    parser.add_argument("--rows", type=int, default=2_000, help="samples (2,000)")
+    parser.add_argument("--queries", type=int, default=32, help="test images (32)")
+    parser.add_argument("--rows", type=int, default=1_000, help="samples (1,000)")
     parser.add_argument(
         "--samples", type=Path, metavar="FILE.npy", help="samples of a trained MNIST generator"
     )

@@ -52,7 +52,7 @@ def damage(truth: Truth, sigmas: Sequence[float], precision: str, chip: TensorCo
     """Put distances together of a product, as the kernels do, and look at what comes out.
 
     The points are centred on the rows' mean and rounded to float32, as in the kernels; norms and
-    the two sums around the product are float64 here, so that the product alone is judged.
+    the two sums around the product are float64 here, so that little but the product is judged.
     """
     centre = truth.rows.mean(axis=0, dtype=np.float64)
     asked, rows = ((part - centre).astype(np.float32) for part in (truth.queries, truth.rows))

@@ -84,6 +84,16 @@ def test_shipped_precisions_find_the_exact_neighbours_of_digits(
             assert found.keeps_contract
 
 
+def test_wrong_neighbours_are_counted(pipeline: ModuleType, digits: Any) -> None:
+    """Of a truth whose rows stand in another order, for 3 of the queries."""
+    squared = digits.squared.copy()
+    squared[:3] = squared[:3, ::-1]
+    one = pipeline.shipped(pipeline.neighbors.NEAREST_CHUNKS)[0]
+    found = pipeline.of_neighbors("digits", dataclasses.replace(digits, squared=squared), one)
+    assert found.n_wrong == 3
+    assert not found.keeps_contract
+
+
 def test_plain_tf32_under_the_same_rule_breaks_the_contract(
     pipeline: ModuleType, digits: Any
 ) -> None:
