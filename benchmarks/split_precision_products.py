@@ -1,7 +1,7 @@
 """Matrix products as tensor cores make them, in NumPy: operands split or cut, sums truncated.
 
 What is emulated is what Triton 3.7 compiles ``tl.dot(..., input_precision=...)`` to, read off its
-intermediate code (a ``tl.dot`` of two float32 tiles for sm_80 and sm_90):
+intermediate code (a ``tl.dot`` of two float32 tiles; tests read it again for sm_80):
 
 - ``tf32``: the operands go to the tensor core as they are, which ignores their low 13 bits; the
   accumulator goes through it.
@@ -31,6 +31,12 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float32]
 PRECISIONS = ("tf32", "tf32x3", "bf16x3", "bf16x6", "ieee")
+# Which parts of the factors are multiplied, in turn; 0 is the largest.
+ORDERS = {
+    "tf32x3": ((1, 0), (0, 1), (0, 0)),
+    "bf16x3": ((1, 0), (0, 1), (0, 0)),
+    "bf16x6": ((1, 1), (2, 0), (0, 2), (1, 0), (0, 1), (0, 0)),
+}
 BLOCK_FEATURES = 32  # that a kernel's step takes at once
 TILE = 64  # queries and samples at once: a step's products (256 KB) stay in a core's cache
 
@@ -82,19 +88,17 @@ def dot(a: Floats, b: Floats, accumulator: Floats, precision: str, chip: TensorC
         return _chain(a, b, accumulator)
     if precision == "tf32":
         return _summed(cut_to_tf32(a), cut_to_tf32(b), accumulator, chip.tf32_terms, chip)
-    if precision == "tf32x3":
-        left, right = (_split_tf32(values) for values in (a, b))
-        order, n_terms = ((1, 0), (0, 1), (0, 0)), chip.tf32_terms
-    elif precision == "bf16x3":
-        left, right = (_split_bf16(values, 2) for values in (a, b))
-        order, n_terms = ((1, 0), (0, 1), (0, 0)), chip.bf16_terms
-    elif precision == "bf16x6":
-        left, right = (_split_bf16(values, 3) for values in (a, b))
-        order = ((1, 1), (2, 0), (0, 2), (1, 0), (0, 1), (0, 0))
-        n_terms = chip.bf16_terms
-    else:
+    if precision not in ORDERS:
         known = ", ".join(PRECISIONS)
         raise ValueError(f"precision: expected one of {known}, got {precision!r}")
+    order = ORDERS[precision]
+    if precision == "tf32x3":
+        left, right = (_split_tf32(values) for values in (a, b))
+        n_terms = chip.tf32_terms
+    else:
+        n_parts = 1 + max(i for i, _ in order)
+        left, right = (_split_bf16(values, n_parts) for values in (a, b))
+        n_terms = chip.bf16_terms
     total = np.zeros_like(accumulator)
     for i, j in order:
         total = _summed(left[i], right[j], total, n_terms, chip)
