@@ -7,6 +7,8 @@ CUDA tensor does. Kernels are noted down, not launched.
 from __future__ import annotations
 
 import importlib
+import json
+import time
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
@@ -99,3 +101,75 @@ def test_every_contender_stays_on_the_device(
                 assert not isinstance(part, Tensor) or part.is_meta, one.name
             n_called += 1
     assert n_called >= 2
+
+
+class WallStream:
+    """A stream without a GPU behind it: an event is now."""
+
+    class Event:
+        def record(self) -> None:
+            self.at = time.perf_counter()
+
+        def elapsed_time(self, end: WallStream.Event) -> float:
+            return 1e3 * (end.at - self.at)
+
+    def event(self) -> WallStream.Event:
+        return self.Event()
+
+    def empty_cache(self) -> None:
+        pass
+
+    def synchronize(self) -> None:
+        pass
+
+
+@pytest.mark.skipif(not launch.interpreting(), reason="kernels run on CPU tensors here")
+@pytest.mark.parametrize(
+    "name",
+    [
+        "dropout",
+        "linear",
+        "maxout_linear",
+        "momentum_sgd",
+        "neighbors:noise",
+        "parzen:grid",
+        "philox",
+        "training_step:digits",
+    ],
+)
+def test_what_a_gpu_is_asked_to_compute_is_right(
+    harness: ModuleType, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The whole run as on a GPU, with checked errors: its numbers, though, are the CPU's."""
+    monkeypatch.delenv("FASTGAN_DATA", raising=False)
+    monkeypatch.setattr(locate, "cache_folder", lambda name: Path("absent") / name)
+    devices = importlib.import_module("benchmarks.devices")
+    roofline = importlib.import_module("fastgan.kernels.aot.roofline")
+
+    class Pretended(devices.Device):
+        is_gpu = True
+
+    pretended = Pretended(
+        torch.device("cpu"),
+        devices.EventClock(WallStream()),
+        "NVIDIA H100 80GB HBM3",
+        roofline.DEVICES["H100"],
+    )
+    monkeypatch.setattr(devices, "named", lambda _: pretended)
+    run = importlib.import_module("benchmarks.run")
+    arguments = [name, "--device", "cuda", "--quick", "--no-compile", "--rounds", "1"]
+    assert run.main([*arguments, "--out", str(tmp_path)]) == 0
+    (file,) = tmp_path.glob("*-cuda-quick.json")
+    rows = json.loads(file.read_text(encoding="utf-8"))
+    ours = [row for row in rows if row["bound"] is not None]
+    assert ours
+    assert all(row["error"] <= row["bound"] for row in ours)
+    for row in rows:
+        if "CUDA graph" in row["contender"]:  # which asks for a GPU, and says so in its row
+            assert row["note"].startswith("failed: ")
+            continue
+        assert row["seconds"] is not None, row
+        assert (row["roofline_fraction"] is None) == row["is_floor"]
+        assert row["machine"]["GPU"] == "NVIDIA H100 80GB HBM3"
+    if name in ("linear", "maxout_linear", "parzen:grid"):
+        assert any(row["contender"].endswith(", TF32") for row in rows)
