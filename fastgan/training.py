@@ -227,11 +227,14 @@ def train(
                     if interruption.requested:
                         raise TrainingInterrupted(_how_to_resume(run, epoch, recipe))
 
+            started = time.perf_counter()
+            means = (sums / len(train_images)).tolist()  # a GPU may still be at the epoch's steps
+            seconds += time.perf_counter() - started
             with _threads(n_threads):
                 record, samples = epoch_record(
                     epoch,
                     step.update,
-                    (sums / len(train_images)).tolist(),
+                    means,
                     seconds,
                     recipe=recipe,
                     dataset=dataset,
