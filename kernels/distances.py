@@ -74,8 +74,8 @@ def allowance(query_norms: Tensor, largest_norms: Tensor, n_features: int) -> Te
     Parameters
     ----------
     query_norms, largest_norms : float64 Tensors that broadcast
-        Norms of packed queries, and the largest of the packed samples of a chunk; infinite where
-        float32 does not hold a row, and so is the bound then.
+        Norms of packed queries, and the largest of the packed samples of a chunk. Where float32
+        does not hold a row the bound is infinite.
     n_features : int
     """
     bound: Tensor = _allowance(query_norms, largest_norms, *allowance_factors(n_features))
@@ -116,7 +116,8 @@ def pack_rows_kernel(
     """Write packed rows first_row and on, their squared norms (float32) and norms (float64).
 
     Padding rows are zero, of squared norm infinity and norm 0. A row with a number that float32
-    does not hold gets zero for it, and the norm infinity.
+    does not hold gets zero for it, and the norm 2^700: its allowance is infinite, as that squared
+    is (infinity itself would make NaN of a norm that is 0).
     """
     scale = tl.load(scales_pointer)
     second_scale = tl.load(scales_pointer + 1)
@@ -145,7 +146,7 @@ def pack_rows_kernel(
         n_lost += tl.sum((~is_held).to(tl.int32), axis=1)
     infinity = float("inf")
     tl.store(squared_norms_pointer + at, tl.where(is_sample, squares, infinity).to(tl.float32))
-    norm = tl.where(n_lost > 0, infinity, tl.sqrt(squares))
+    norm = tl.where(n_lost > 0, 5.260135901548374e210, tl.sqrt(squares))  # 2^700
     tl.store(norms_pointer + at, tl.where(is_sample, norm, 0.0))
 
 
@@ -238,7 +239,7 @@ class Packed(NamedTuple):
 
     values : float32 Tensor of shape (n_packed_rows, n_packed_features)
     squared_norms : float32 Tensor of shape (n_packed_rows,), infinity for padding
-    norms : float64 Tensor of shape (n_packed_rows,), 0 for padding, infinity where not held
+    norms : float64 Tensor of shape (n_packed_rows,), 0 for padding, 2^700 where not held
     """
 
     values: Tensor

@@ -38,48 +38,50 @@ def score_chunks_kernel(
     pairs_pointer,
     squared_distances_pointer,
     own_offset,
+    n_pairs,
     n_samples,
     n_features,
     block_size,
     chunks_in_block,
     HAS_OWN: tl.constexpr,
     CHUNK: tl.constexpr,
+    BLOCK_PAIRS: tl.constexpr,
     BLOCK_COLUMNS: tl.constexpr,
 ):
-    """Write the CHUNK squared distances, float64, of a pair (query, chunk); NaN: no sample."""
-    pair = tl.program_id(0).to(tl.int64)
-    query = tl.load(pairs_pointer + 2 * pair)
-    chunk = tl.load(pairs_pointer + 2 * pair + 1)
-    lane = tl.arange(0, CHUNK).to(tl.int64)
+    """Write the CHUNK squared distances, float64, of pairs (query, chunk); NaN: no sample."""
+    pair = tl.program_id(0).to(tl.int64) * BLOCK_PAIRS + tl.arange(0, BLOCK_PAIRS).to(tl.int64)
+    is_pair = pair < n_pairs
+    query = tl.load(pairs_pointer + 2 * pair, mask=is_pair, other=0)
+    chunk = tl.load(pairs_pointer + 2 * pair + 1, mask=is_pair, other=0)
+    lane = tl.arange(0, CHUNK).to(tl.int64)[None, :]
     sample, is_sample = sample_of_row(
-        chunk * CHUNK + lane, n_samples, block_size, chunks_in_block, CHUNK
+        chunk[:, None] * CHUNK + lane, n_samples, block_size, chunks_in_block, CHUNK
     )
     if HAS_OWN:
-        is_sample = is_sample & (sample != query + own_offset)
-    squares = tl.zeros([CHUNK, BLOCK_COLUMNS], dtype=tl.float64)
+        is_sample = is_sample & (sample != query[:, None] + own_offset)
+    squares = tl.zeros([BLOCK_PAIRS, CHUNK, BLOCK_COLUMNS], dtype=tl.float64)
     for start in range(0, n_features, BLOCK_COLUMNS):
         column = start + tl.arange(0, BLOCK_COLUMNS)
-        inside = is_sample[:, None] & (column < n_features)[None, :]
-        x = tl.load(
-            queries_pointer + query * n_features + column, mask=column < n_features, other=0
-        )
-        s = tl.load(
-            samples_pointer + sample[:, None] * n_features + column[None, :], mask=inside, other=0
-        )
-        difference = x.to(tl.float64)[None, :] - s.to(tl.float64)
+        is_column = (column < n_features)[None, None, :]
+        inside = is_sample[:, :, None] & is_column
+        x = queries_pointer + query[:, None, None] * n_features + column[None, None, :]
+        s = samples_pointer + sample[:, :, None] * n_features + column[None, None, :]
+        x = tl.load(x, mask=is_column, other=0).to(tl.float64)
+        difference = x - tl.load(s, mask=inside, other=0).to(tl.float64)
         squares += tl.where(inside, difference * difference, 0.0)
-    total = tl.where(is_sample, tl.sum(squares, axis=1), float("nan"))
-    tl.store(squared_distances_pointer + pair * CHUNK + lane, total)
+    total = tl.where(is_sample, tl.sum(squares, axis=2), float("nan"))
+    tl.store(squared_distances_pointer + pair[:, None] * CHUNK + lane, total, mask=is_pair[:, None])
 
 
-def _columns(n_columns: int, n_warps: int) -> list[Configuration]:
-    return [Configuration(f"{n_columns}", {"BLOCK_COLUMNS": n_columns}, n_warps, n_stages=2)]
+def _chunk_tile(n_pairs: int, n_columns: int) -> Configuration:
+    constants = {"BLOCK_PAIRS": n_pairs, "BLOCK_COLUMNS": n_columns}
+    return Configuration(f"{n_pairs}x{CHUNK}x{n_columns}", constants, n_warps=4, n_stages=2)
 
 
 # One for all: another would sum in another order.
 SCORE_CHUNKS = Kernel(
     score_chunks_kernel,
-    {**{name: _columns(64, 4) for name in ARCHITECTURES}, INTERPRETER: _columns(256, 4)},
+    {**{name: [_chunk_tile(1, 64)] for name in ARCHITECTURES}, INTERPRETER: [_chunk_tile(16, 128)]},
 )
 
 
@@ -102,12 +104,13 @@ def score_chunks(queries: Tensor, chunks: Chunks, pairs: Tensor, own_offset: int
     squared_distances = queries.new_empty((len(pairs), CHUNK), dtype=torch.float64)
     if len(pairs) > 0:
         SCORE_CHUNKS(
-            (len(pairs),),
+            lambda meta: (triton.cdiv(len(pairs), meta["BLOCK_PAIRS"]),),
             queries_pointer=queries,
             samples_pointer=chunks.samples,
             pairs_pointer=pairs,
             squared_distances_pointer=squared_distances,
             own_offset=own_offset or 0,
+            n_pairs=len(pairs),
             n_samples=len(chunks.samples),
             n_features=queries.shape[1],
             block_size=chunks.block_size,

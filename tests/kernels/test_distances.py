@@ -96,8 +96,9 @@ def assert_within_allowance(queries, samples):
 @pytest.mark.parametrize("shape", SHAPES, ids=lambda shape: shape.__name__)
 def test_error_is_within_the_allowance(shape, device):
     generator = np.random.default_rng(0)
-    for number, form in enumerate(FORMS):
-        n_features = (1, 3, 40)[number % 3]
+    first = SHAPES.index(shape)
+    for number, form in enumerate(FORMS[first % 3 :: 3]):  # each form meets several families
+        n_features = (1, 3, 40)[(number + first) % 3]
         points = torch.from_numpy(form(shape(generator, 38, n_features))).to(device)
         assert_within_allowance(points[34:].contiguous(), points[:34].contiguous())
 
@@ -109,8 +110,8 @@ def test_wrong_products_come_near_the_allowance(n_features, device, monkeypatch)
     points = images(generator, 20, n_features)
     assert assert_within_allowance(points[17:], points[:17]) < 0.05  # those of the interpreter
     worst_products(monkeypatch)
-    assert_within_allowance(points[17:], points[:17])
-    worst_products(monkeypatch, share=30.0)
+    assert assert_within_allowance(points[17:], points[:17]) > 0.4
+    worst_products(monkeypatch, share=3.0)
     with pytest.raises(AssertionError):
         assert_within_allowance(points[17:], points[:17])
 
@@ -141,7 +142,8 @@ def test_packing(dtype, n_samples, block_size, device, poisoned_memory):
         n_rows = -(-len(block) // CHUNK) * CHUNK
         rows = packed.values[place : place + n_rows]
         assert torch.equal(rows[: len(block), :45], block.float())
-        assert (rows[len(block) :] == 0).all() and (rows[:, 45:] == 0).all()
+        assert (rows[len(block) :] == 0).all()
+        assert (rows[:, 45:] == 0).all()
         squares = packed.squared_norms[place : place + n_rows]
         norms = packed.norms[place : place + n_rows]
         expected = rows[: len(block)].double().norm(dim=1)
@@ -149,7 +151,8 @@ def test_packing(dtype, n_samples, block_size, device, poisoned_memory):
         torch.testing.assert_close(
             squares[: len(block)], expected.square().float(), rtol=2.0**-23, atol=0
         )
-        assert torch.isinf(squares[len(block) :]).all() and (norms[len(block) :] == 0).all()
+        assert torch.isinf(squares[len(block) :]).all()
+        assert (norms[len(block) :] == 0).all()
         place += n_rows
     assert place == n_chunks * CHUNK
     assert torch.isinf(packed.squared_norms[place:]).all()
@@ -172,8 +175,10 @@ def test_numbers_that_float32_does_not_hold(device):
     samples = torch.ones(40, 3, dtype=torch.float64, device=device)
     samples[1] = 0.0
     queries = torch.tensor([[1.0, 1e30, 0.0], [1.0, 1.0, 0.0]], dtype=torch.float64, device=device)
+    assert torch.isinf(tiles(queries[:1], samples[:1])[1]).all()  # though the sample's norm is 0
     found, bound = tiles(queries, samples)
-    assert torch.isinf(bound[0]).all() and torch.isfinite(bound[1]).all()
+    assert torch.isinf(bound[0]).all()
+    assert torch.isfinite(bound[1]).all()
     assert torch.isfinite(found).all()
 
 
