@@ -37,7 +37,7 @@ def clock_kernel(counters_pointer, rates_pointer, schedule_pointer, n_rows):
     tl.store(rates_pointer + 1, tl.where(grown < 1.0, least + (most - least) * grown, most))
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["stream"])
 def gather_kernel(
     images_pointer,
     order_pointer,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
@@ -20,6 +21,8 @@ from fastgan.kernels.masks import Mask
 from fastgan.kernels.maxout_linear import maxout_forward
 from fastgan.kernels.momentum_sgd import limit_norms, momentum_sgd
 from fastgan.kernels.update import linear_update, maxout_update, maxout_weight_gradient
+
+_RATES = tensor(2, dtype=torch.float64)  # learning rate and momentum, as the clock leaves them
 
 
 def layer_cases() -> Iterator[Case]:
@@ -121,7 +124,7 @@ def _generator(network: Network) -> Iterator[Case]:
         output, masked = tensor(2, n, n_units, dtype=dtype)
         weight, velocity = tensor(2, n_units, n_features, dtype=dtype)
         bias, bias_velocity = tensor(2, n_units, dtype=dtype)
-        layer = (weight, velocity, bias, bias_velocity, NUMBER, NUMBER)
+        layer = (weight, velocity, bias, bias_velocity, *_RATES)
         given = (input, weight, bias, activation, output)
         if number == len(network.generator):
             given += (_mask(network.discriminator[0][2], network), masked)
@@ -154,7 +157,7 @@ def _discriminator(network: Network) -> Iterator[Case]:
         winner = tensor(2 * half, n_units, dtype=torch.uint8)
         weight, velocity = tensor(2, n_units * n_pieces, n_features, dtype=dtype)
         bias, bias_velocity = tensor(2, n_units * n_pieces, dtype=dtype)
-        layer = (weight, velocity, bias, bias_velocity, NUMBER, NUMBER)
+        layer = (weight, velocity, bias, bias_velocity, *_RATES)
         mask = _mask(includes[number], network)
         given = (input, weight, bias, n_pieces)
         yield case(f"{name} forward", maxout_forward, *given, mask, values, winner)
@@ -181,23 +184,25 @@ def _between(network: Network) -> Iterator[Case]:
     n, dtype = network.batch_size, network.dtype
     name = network.name
     n_units, n_features = network.discriminator[-1][0], network.generator[-1][0]
-    schedule, rates = tensor(6, dtype=torch.float64), tensor(2, dtype=torch.float64)
+    schedule = tensor(6, dtype=torch.float64)
     counters = tensor(6, dtype=torch.int64)
-    yield case(f"{name} clock", step.tick, counters, rates, schedule, n)
+    yield case(f"{name} clock", step.tick, counters, _RATES, schedule, n)
     images, order = tensor(50_000, n_features, dtype=dtype), tensor(50_000, dtype=torch.int64)
     mask = Mask(network.discriminator[0][2], counters[0], counters[2], 3)
     batch = tensor(2 * n, n_features, dtype=dtype)
     yield case(f"{name} batch", step.gather, images, order, counters[4], mask, batch[:n])
     shown = tensor(2 * n, n_units, dtype=dtype)
     logits, weight, velocity = (tensor(*s, dtype=dtype) for s in ((2 * n, 1), *[(1, n_units)] * 2))
-    bias, bias_velocity = tensor(2, 1, dtype=dtype)
-    layer = (weight, velocity, bias, bias_velocity, rates[0], rates[1])
+    bias, bias_velocity = tensor(1, dtype=dtype), tensor(1, dtype=dtype)
+    layer = (weight, velocity, bias, bias_velocity, *_RATES)
     yield case(f"{name} logits", linear_forward, shown, weight, bias, "linear", logits)
     scale = tensor(2 * n, dtype=dtype)
-    yield case(f"{name} output unit's update", linear_update, scale[:, None], None, shown, *layer)
-    gradients = (scale, tensor(n, dtype=dtype), tensor(4, dtype=torch.float64))
+    yield case(f"{name} output unit's update", linear_update, logits, scale, shown, *layer)
+    gradients = (scale, tensor(n, dtype=dtype), tensor(4, dtype=dtype))
     for is_saturating in (False, True):
-        yield case(f"{name} costs", step.costs, logits, is_saturating, *gradients)
+        for generator_only in (False, True):
+            judge = functools.partial(step.costs, generator_only=generator_only)
+            yield case(f"{name} costs", judge, logits, is_saturating, *gradients)
 
 
 def _name_of(dtype: torch.dtype) -> str:

@@ -41,6 +41,11 @@ class Variant:
         return f"{kernel} {configuration} on {self.architecture} ({self.case_names[0]})"
 
     @property
+    def key(self) -> str:
+        """Equal for variants that share their machine code."""
+        return _key(self.launch, self.specialisation)
+
+    @property
     def is_double(self) -> bool:
         """Whether its products are of float64: kept right, not fast."""
         return _multiplies_double(self.launch)
@@ -103,14 +108,10 @@ def variants(
                     configurations = configurations[:1]
                 for configuration in configurations:
                     special = compiling.specialise(launch, configuration, architecture)
-                    key = f"{launch.kernel.name} {_key(special)}"
-                    if key in found:
-                        if case.name not in found[key].case_names:
-                            found[key].case_names.append(case.name)
-                    else:
-                        found[key] = Variant(
-                            launch, configuration, architecture, special, [case.name]
-                        )
+                    variant = Variant(launch, configuration, architecture, special, [])
+                    names = found.setdefault(variant.key, variant).case_names
+                    if case.name not in names:
+                        names.append(case.name)
     return list(found.values())
 
 
@@ -121,7 +122,7 @@ def _multiplies_double(launch: Launch) -> bool:
     return has_precision and first is not None and first.dtype == torch.float64
 
 
-def _key(special: compiling.Specialisation) -> str:
+def _key(launch: Launch, special: compiling.Specialisation) -> str:
     """Return what decides the instructions of a kernel."""
     names = special.function.arg_names
     constants = []
@@ -132,7 +133,8 @@ def _key(special: compiling.Specialisation) -> str:
         elif name in ("SCALE", "MAX_NORM"):
             value = value is not None
         constants.append((path, value))
-    return repr((constants, *(s for i, s in enumerate(special) if i not in (0, 2))))
+    others = (special.signature, special.attributes, special.options, special.architecture)
+    return repr((launch.kernel.name, constants, *others))
 
 
 def prove(
