@@ -45,10 +45,13 @@ def apply_bias_gradient(
     BLOCK_ROWS: tl.constexpr,
     BLOCK_INNER: tl.constexpr,
 ):
-    """Sum the left side of the product over the rows, in the programs of the first features."""
+    """Sum the left side of the product over the rows, in the programs of the first features.
+
+    Tile by tile in float64: in float32, the sum of 20,000 rows of .1 would be off by 1e-5 of it.
+    """
     if tl.program_id(1) == 0:
         is_unit = units < n_units
-        sums = tl.zeros([BLOCK_ROWS], dtype=bias_pointer.dtype.element_ty)
+        sums = tl.zeros([BLOCK_ROWS], dtype=tl.float64)
         for start in range(0, n_rows, BLOCK_INNER):
             inner = start + tl.arange(0, BLOCK_INNER)
             left = left_tile(
@@ -60,8 +63,9 @@ def apply_bias_gradient(
                 is_unit[:, None] & (inner < n_rows)[None, :],
                 piece,
             )
-            sums += tl.sum(left, axis=1)
+            sums += tl.sum(left, axis=1).to(tl.float64)
         at = units * N_PIECES + piece
+        sums = sums.to(bias_pointer.dtype.element_ty)
         apply_gradient(
             bias_pointer, velocity_pointer, lr_pointer, momentum_pointer, at, is_unit, sums
         )
