@@ -17,8 +17,7 @@ def limited(weight_pointer, row, n_columns, squares, max_norm, NORM_EPSILON, BLO
     squares, float64 of any shape [BLOCK_COLUMNS]: sums of the squares of parts of the row.
     """
     norm = tl.sqrt(tl.sum(squares, axis=0))
-    # not minimum(): a NaN norm stays NaN
-    factor = tl.where(norm > max_norm, max_norm, norm) / (NORM_EPSILON + norm)
+    factor = tl.minimum(norm, max_norm) / (NORM_EPSILON + norm)
     for start in range(0, n_columns, BLOCK_COLUMNS):
         column = start + tl.arange(0, BLOCK_COLUMNS)
         inside = column < n_columns

@@ -66,7 +66,7 @@ FORWARD = _with_interpreter(
     [
         tile(32, 32, 32, "tf32x3", 4, 3),
         tile(64, 32, 32, "tf32x3", 4, 3),
-        tile(64, 64, 32, "tf32x3", 4, 3),
+        tile(64, 64, 16, "tf32x3", 4, 4),  # of 32 features: 255 registers where 16 do not divide
         tile(128, 64, 32, "tf32x3", 8, 3),
     ],
     HOPPER,
@@ -102,4 +102,13 @@ INPUT_GRADIENT = _with_interpreter(
     HOPPER,
     INSTINCT,
 )
-UPDATE = INPUT_GRADIENT
+UPDATE = _with_interpreter(
+    [
+        tile(32, 32, 32, "tf32x3", 4, 3),
+        tile(64, 32, 32, "tf32x3", 4, 3),
+        tile(128, 32, 32, "tf32x3", 8, 3),
+    ],
+    HOPPER,
+    HOPPER,
+    INSTINCT,
+)
