@@ -81,7 +81,7 @@ def test_a_block_of_ones_own_is_minus_infinity(device):
     assert (found == -torch.inf).all()
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(cases(most_rows=100), st.floats(-2, 2))
 def test_families_of_points(case, log_width):
     """Any scale and translation of any family: sigmas from far below to far above distances."""
