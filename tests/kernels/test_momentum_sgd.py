@@ -61,6 +61,18 @@ def test_norms_are_limited_and_small_ones_shrink_by_epsilon_alone(dtype, device)
     torch.testing.assert_close(weight.double(), expected, rtol=4 * U[dtype], atol=0)
 
 
+def test_squares_beyond_float32_are_summed_in_float64(device) -> None:
+    """A norm of 5e30 has squares that float32 cannot hold."""
+    weight = torch.tensor([[3e30, 4e30]], device=device)
+    moved, velocity = weight.clone(), torch.zeros_like(weight)
+    limit_norms(weight, 1e10)
+    expected = torch.tensor([[0.6e10, 0.8e10]], device=device)
+    torch.testing.assert_close(weight, expected, rtol=4 * U[torch.float32], atol=0)
+    zero = number(0.0, device)
+    momentum_sgd(moved, velocity, torch.zeros_like(weight), zero, zero, 1e10)
+    assert_same(moved, weight)
+
+
 def test_a_row_that_is_not_finite_stays_so(device) -> None:
     weight = torch.tensor([[1.0, torch.nan], [1.0, torch.inf], [6.0, 8.0]], device=device)
     limit_norms(weight, 1.0)
