@@ -80,6 +80,7 @@ class Variant:
             n * self.tile.vector_flops,
             n * self.tile.special_functions,
             n_bytes,
+            n * self.tile.double_flops,
         )
 
     def roofline(self) -> Roofline:

@@ -2,8 +2,8 @@
 
 Nothing here knows Triton, and nothing was timed. A kernel needs at least as long as the slowest of:
 its products at the tensor cores' dense peak, divided by the products that a split precision makes
-of one; its other float32 operations; its special functions (exp2, log2, square roots, reciprocals);
-and its tensors, moved once, at the memory's bandwidth.
+of one; its other float32 and float64 operations; its special functions (exp2, log2, square roots,
+reciprocals); and its tensors, moved once, at the memory's bandwidth.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ class Device:
     architecture: str
     products: Mapping[str, float]  # kind of product -> flops/s (a product and a sum are two)
     vector_flops: float  # float32 outside tensor cores; a fused multiply-add is two
+    double_flops: float  # float64 outside tensor cores
     special_functions: float  # a second
     bytes_a_second: float  # of its memory
     n_multiprocessors: int
@@ -64,6 +65,7 @@ DEVICES: Mapping[str, Device] = {
         "sm_80",
         {"tf32": 156e12, "bf16": 312e12, "fp32": 19.5e12, "fp64": 19.5e12},
         19.5e12,
+        9.7e12,
         _special(108, 1.410e9),
         2.039e12,
         108,
@@ -74,6 +76,7 @@ DEVICES: Mapping[str, Device] = {
         "sm_90",
         {"tf32": 494.7e12, "bf16": 989.4e12, "fp32": 66.9e12, "fp64": 66.9e12},
         66.9e12,
+        33.5e12,
         _special(132, 1.980e9),
         3.35e12,
         132,
@@ -85,6 +88,7 @@ DEVICES: Mapping[str, Device] = {
         "sm_100",
         {"tf32": 1.1e15, "bf16": 2.25e15, "fp32": 75e12, "fp64": 37e12},
         75e12,
+        37e12,
         _special(148, 1.980e9),
         7.7e12,
         148,
@@ -96,6 +100,7 @@ DEVICES: Mapping[str, Device] = {
         "gfx942",
         {"tf32": 653.7e12, "bf16": 1307.4e12, "fp32": 163.4e12, "fp64": 163.4e12},
         163.4e12,
+        81.7e12,
         _special(304, 2.100e9),
         5.3e12,
         304,
@@ -113,13 +118,14 @@ class Work(NamedTuple):
     vector_flops: float = 0.0
     special_functions: float = 0.0
     n_bytes: float = 0.0  # read and written, each tensor once
+    double_flops: float = 0.0  # float64, outside of products
 
 
 class Roofline(NamedTuple):
     """The least time of some work on a device, and what sets it."""
 
     seconds: float
-    bound: str  # "products", "vector", "special functions" or "memory"
+    bound: str  # "products", "vector", "float64", "special functions" or "memory"
     parts: Mapping[str, float]  # each of them, in seconds
 
 
@@ -128,6 +134,7 @@ def roofline(work: Work, device: Device) -> Roofline:
     parts = {
         "products": work.product_flops / device.product_flops(work.precision),
         "vector": work.vector_flops / device.vector_flops,
+        "float64": work.double_flops / device.double_flops,
         "special functions": work.special_functions / device.special_functions,
         "memory": work.n_bytes / device.bytes_a_second,
     }

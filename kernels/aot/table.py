@@ -69,6 +69,7 @@ def record(variant: Variant) -> dict[str, Any]:
             "product_flops": tile.product_flops,
             "precision": tile.precision if tile.product_flops else None,
             "vector_flops": tile.vector_flops,
+            "double_flops": tile.double_flops,
             "special_functions": tile.special_functions,
             "read_bytes": sum(tile.read.values()),
             "written_bytes": sum(tile.written.values()),
@@ -135,7 +136,7 @@ def _row(found: Mapping[str, Any]) -> list[str]:
     star = "" if found["inner_loop_instructions"] else "*"
     counted = [name for name in CLASSES if name != "local_memory"]
     tile, model = found["tile"], found["model_not_measurement"]
-    flops = tile["product_flops"] or tile["vector_flops"]
+    flops = tile["product_flops"] or tile["vector_flops"] + tile["double_flops"]
     n_bytes = tile["read_bytes"] + tile["written_bytes"]
     columns = found["tensor_memory_columns"]
     return [
@@ -167,6 +168,7 @@ def _device(name: str) -> dict[str, Any]:
         "architecture": device.architecture,
         "product_flops": {p: device.product_flops(p) for p in PRODUCTS},
         "vector_flops": device.vector_flops,
+        "double_flops": device.double_flops,
         "special_functions": device.special_functions,
         "bytes_a_second": device.bytes_a_second,
         "sources": device.sources,
@@ -177,10 +179,14 @@ def _peaks() -> str:
     """Return the table of peaks, with their sources below it."""
     rows = []
     for device in DEVICES.values():
-        peaks = [*(device.product_flops(p) for p in PRODUCTS), device.vector_flops]
+        peaks = [
+            *(device.product_flops(p) for p in PRODUCTS),
+            device.vector_flops,
+            device.double_flops,
+        ]
         peaks += [device.special_functions, device.bytes_a_second]
         rows.append([device.name, device.architecture, *(f"{peak / 1e12:.4g}" for peak in peaks)])
     header = ["device", "architecture", *(f"{p}, Tflop/s" for p in PRODUCTS)]
-    header += ["vector, Tflop/s", "special, T/s", "memory, TB/s"]
+    header += ["vector, Tflop/s", "float64 vector, Tflop/s", "special, T/s", "memory, TB/s"]
     sources = [f"- {device.name}: {device.sources}." for device in DEVICES.values()]
     return _table(header, rows) + "\n\n" + "\n".join(sources)

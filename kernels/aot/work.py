@@ -66,7 +66,8 @@ class Tile:
 
     product_flops: float = 0.0  # before a precision's splitting
     precision: str = "ieee"  # of tl.dot; "fp64" for products of float64
-    vector_flops: float = 0.0
+    vector_flops: float = 0.0  # float32
+    double_flops: float = 0.0  # float64
     special_functions: float = 0.0
     read: dict[str, float] = field(default_factory=dict)  # argument -> bytes asked for
     written: dict[str, float] = field(default_factory=dict)
@@ -267,8 +268,10 @@ class _Walk:
     def count_vector(self, text: str, times: float) -> None:
         """Count floating-point operations on the elements of a tensor."""
         n_elements, kind = _elements(text)
-        if kind in ("f32", "f64"):
+        if kind == "f32":
             self.tile.vector_flops += times * n_elements
+        elif kind == "f64":
+            self.tile.double_flops += times * n_elements
 
 
 def _elements(text: str) -> tuple[int, str]:

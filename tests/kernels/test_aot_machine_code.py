@@ -153,6 +153,8 @@ def test_work_is_counted_as_the_program_runs() -> None:
     assert tile.loop_bytes == 4 * (16 * 32 + 32 * 8)
     assert tile.special_functions == 3 * 16 * 8  # not those of the other branch
     assert tile.vector_flops == 16 * 8
+    assert tile.double_flops == 0
+    assert count_tile(TTIR.replace("f32", "f64"), {"n_inner": 100}).double_flops == 16 * 8
     assert tile.read == {"left": 12 * 4 * 16 * 32, "": 12 * 4 * 32 * 8}
     assert tile.written == {"left": 64}
     assert tile.n_bytes == sum(tile.read.values()) + 64
@@ -179,6 +181,8 @@ def test_the_roofline_is_the_slowest_part() -> None:
     assert roofline.roofline(six, a100).parts["memory"] == pytest.approx(1.0)
     moved = roofline.roofline(roofline.Work(vector_flops=19.5e12, n_bytes=4.078e12), a100)
     assert (moved.bound, moved.seconds) == ("memory", pytest.approx(2.0))
+    double = roofline.roofline(roofline.Work(double_flops=9.7e12), a100)
+    assert (double.bound, double.seconds) == ("float64", pytest.approx(1.0))
     assert {d.architecture for d in roofline.DEVICES.values()} == set(limits.LIMITS)
 
 
