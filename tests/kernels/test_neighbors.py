@@ -70,6 +70,15 @@ def test_near_ties(dtype, offset, device):
     assert_exact(queries, data, 8)
 
 
+def test_a_tie_after_rounding_to_few_bits(device):
+    """1.69 and 1.96 of the least number are 2 of them: the smaller row is the nearest."""
+    data = torch.full((64, 1), 1.4 * 2.0**-537, dtype=torch.float64, device=device)
+    data[32:] = 1.3 * 2.0**-537
+    squared_distances, indices = nearest_neighbors(torch.zeros_like(data[:1]), data, 1, False)
+    assert squared_distances.item() == 2.0**-1073
+    assert indices.item() == 0
+
+
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_more_neighbours_than_chunks(dtype, device):
     points = images(np.random.default_rng(0), 105, 6, dtype).to(device)
@@ -147,14 +156,17 @@ def test_products_as_wrong_as_allowed(device, monkeypatch):
     if device.type != "cpu":
         pytest.skip("products are replaced in the interpreter")
     generator = np.random.default_rng(5)
-    # Shells about two queries far from the mean: distances differ by less than the error.
-    shells = generator.standard_normal((640, 64))
-    shells /= np.linalg.norm(shells, axis=1, keepdims=True)
-    queries = np.zeros((2, 64))
-    queries[:, 0] = 10.0, -10.0
-    shells *= 1.0 + 1e-6 * generator.random((640, 1))
-    data = torch.from_numpy((queries[np.arange(640) % 2] + shells).astype(np.float32))
-    queries = torch.from_numpy(queries.astype(np.float32))
+    # One row of each chunk lies on a shell about the queries, far from the mean: its distance
+    # differs from the others' by less than the error, which is up in one chunk and down in the next
+    data = generator.standard_normal((640, 64))
+    data[:, 0] -= 10.0
+    shell = generator.standard_normal((20, 64))
+    shell *= (1.0 + 1e-5 * generator.random((20, 1))) / np.linalg.norm(shell, axis=1, keepdims=True)
+    shell[:, 0] += 10.0
+    data[[32 * chunk + chunk % 2 for chunk in range(20)]] = shell
+    data = torch.from_numpy(data.astype(np.float32))
+    queries = torch.zeros(6, 64)
+    queries[:, 0] = 10.0
     worst_products(monkeypatch)
     assert_exact(queries, data, 3)
     n_scored = 0
