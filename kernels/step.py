@@ -6,7 +6,7 @@ import torch
 import triton
 import triton.language as tl
 from fastgan.kernels.launch import ARCHITECTURES, INTERPRETER, Configuration, Kernel
-from fastgan.kernels.masks import Mask, masked_tile
+from fastgan.kernels.masks import MASK_NUMBERS, Mask, mask_arguments, masked_tile
 from torch import Tensor
 
 
@@ -37,7 +37,7 @@ def clock_kernel(counters_pointer, rates_pointer, schedule_pointer, n_rows):
     tl.store(rates_pointer + 1, tl.where(grown < 1.0, least + (most - least) * grown, most))
 
 
-@triton.jit(do_not_specialize=["stream"])
+@triton.jit(do_not_specialize=MASK_NUMBERS)
 def gather_kernel(
     images_pointer,
     order_pointer,
@@ -48,8 +48,12 @@ def gather_kernel(
     seed_pointer,
     step_pointer,
     stream,
+    second_stream,
+    n_first_rows,
+    first_row,
     THRESHOLD: tl.constexpr,
     SCALE: tl.constexpr,
+    WHOLE_BLOCKS: tl.constexpr,
     BLOCK_ROWS: tl.constexpr,
     BLOCK_COLUMNS: tl.constexpr,
 ):
@@ -70,11 +74,12 @@ def gather_kernel(
         seed_pointer,
         step_pointer,
         stream,
-        0,
-        n_rows,
-        0,
+        second_stream,
+        n_first_rows,
+        first_row,
         THRESHOLD,
         SCALE,
+        WHOLE_BLOCKS,
     )
     at = rows.to(tl.int64)[:, None] * n_columns + columns[None, :]
     tl.store(output_pointer + at, values, mask=inside)
@@ -119,10 +124,7 @@ def costs_kernel(
         inside = row < n
         logit = tl.load(logits_pointer + n + row, mask=inside, other=0.0).to(tl.float64)
         fake, not_fake, cost_of_real = sigmoid_and_cross_entropy(logit)
-        cost_of_fake = cost_of_real + logit  # -log s(-l) = l - log s(l)
-        # where l < 0 the sum would cancel: -log s(-l) is then log1p(exp(l)) itself
-        _, _, swapped = sigmoid_and_cross_entropy(-logit)
-        cost_of_fake = tl.where(logit < 0.0, swapped, cost_of_fake)
+        _, _, cost_of_fake = sigmoid_and_cross_entropy(-logit)
         by_generator = -fake if IS_SATURATING else -not_fake
         tl.store(generator_gradient_pointer + row, by_generator / n, mask=inside)
         of_generator += tl.where(inside, -cost_of_fake if IS_SATURATING else cost_of_real, 0.0)
@@ -194,11 +196,7 @@ def gather(images: Tensor, order: Tensor, first: Tensor, mask: Mask, output: Ten
         output_pointer=output,
         n_rows=n_rows,
         n_columns=n_columns,
-        seed_pointer=mask.seed,
-        step_pointer=mask.step,
-        stream=mask.stream,
-        THRESHOLD=mask.threshold,
-        SCALE=mask.scale,
+        **mask_arguments(mask, n_columns),
     )
 
 
