@@ -70,7 +70,12 @@ FORWARD = _with_interpreter(
         tile(128, 64, 32, "tf32x3", 8, 3),
     ],
     HOPPER,
-    HOPPER,
+    [
+        tile(32, 32, 32, "tf32x3", 4, 3),
+        tile(64, 32, 32, "tf32x3", 8, 3),  # of 4 warps, ptxas keeps 80 registers and spills
+        tile(64, 64, 32, "tf32x3", 4, 3),
+        tile(128, 64, 32, "tf32x3", 8, 3),
+    ],
     INSTINCT,
 )
 # The maximum so far and its piece are registers beside the sums.
