@@ -165,9 +165,7 @@ def test_queries_are_refused(rows):
     assert squared.shape == numbers.shape == (0, 2)
 
 
-@pytest.mark.parametrize(
-    ("option", "wrong"), [("strategy", "quick"), ("impl", "fast"), ("impl", "triton")]
-)
+@pytest.mark.parametrize(("option", "wrong"), [("strategy", "quick"), ("impl", "fast")])
 def test_options_reach_the_search(rows, option, wrong):
     index = NeighborIndex(rows)
     setattr(index, option, wrong)

@@ -157,6 +157,18 @@ def test_products_as_wrong_as_allowed(device, monkeypatch):
     assert 0 < n_scored < n_pairs
     n_scored, n_pairs = assert_right(queries, samples, SIGMAS[3:])
     assert n_scored == 0  # where sigma is large no error matters
+    # Rows at one distance but for a few nats, far from the mean, up in one chunk and down in the
+    # next by a hundred nats
+    rows = generator.standard_normal((320, 64))
+    rows[:, 0] -= 10.0
+    shell = generator.standard_normal((10, 64))
+    shell *= (1.0 + 1e-5 * generator.random((10, 1))) / np.linalg.norm(shell, axis=1, keepdims=True)
+    shell[:, 0] += 10.0
+    rows[[32 * chunk + chunk % 2 for chunk in range(10)]] = shell
+    centre = torch.zeros(4, 64)
+    centre[:, 0] = 10.0
+    narrow = torch.tensor([0.002], dtype=torch.float64)
+    assert_right(centre, torch.from_numpy(rows.astype(np.float32)), narrow)
     monkeypatch.setattr(parzen, "BUDGET_NATS", 1e9)
     with pytest.raises(AssertionError, match="of what is allowed"):
         assert_right(queries, samples, SIGMAS)
