@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from fastgan.kernels import distances, launch, neighbors, parzen
+from fastgan.kernels import distances, launch, neighbors, parzen, parzen_chunks
 from torch import Tensor
 from triton.runtime import interpreter
 
@@ -156,14 +156,14 @@ def mended(
 
     ``all_tiles=False``: the first of each architecture's list alone.
     """
-    for one in shipped(parzen.PARZEN_CHUNKS):
+    for one in shipped(parzen_chunks.PARZEN_CHUNKS):
         if all_tiles or one.number == 0:
             yield of_parzen(data, truth, sigmas, one)
     for one in shipped(neighbors.NEAREST_CHUNKS):
         if all_tiles or one.number == 0:
             yield of_neighbors(data, truth, one)
     seen = set()
-    for one in shipped(parzen.PARZEN_CHUNKS):
+    for one in shipped(parzen_chunks.PARZEN_CHUNKS):
         kind = (one.architecture, one.precision)
         if kind not in seen:
             seen.add(kind)
@@ -181,7 +181,7 @@ def of_parzen(
     chip = products.CHIPS[configuration.architecture]
     queries, rows = (torch.from_numpy(part) for part in (truth.queries, truth.rows))
     with (
-        interpreted_as(parzen.PARZEN_CHUNKS, configuration),
+        interpreted_as(parzen_chunks.PARZEN_CHUNKS, configuration),
         emulated(chip, precision) as asked,
         rescored(parzen) as shares,
     ):

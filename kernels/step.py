@@ -162,7 +162,7 @@ GATHER = Kernel(
 )
 COSTS = Kernel(
     costs_kernel,
-    dict.fromkeys(ARCHITECTURES, (Configuration("256", {"BLOCK": 256}),))
+    dict.fromkeys(ARCHITECTURES, (Configuration("128", {"BLOCK": 128}),))
     | {INTERPRETER: (Configuration("4", {"BLOCK": 4}),)},
 )
 

@@ -53,7 +53,7 @@ def kinds(pipeline: ModuleType, kernel: Any) -> list[Any]:
 
 def test_every_shipped_precision_is_measured(pipeline: ModuleType) -> None:
     """None is plain tf32; each can be emulated; both kernels ship with the same."""
-    of_parzen = pipeline.shipped(pipeline.parzen.PARZEN_CHUNKS)
+    of_parzen = pipeline.shipped(pipeline.parzen_chunks.PARZEN_CHUNKS)
     assert {one.architecture for one in of_parzen} == set(launch.ARCHITECTURES)
     assert {one.precision for one in of_parzen} <= {"tf32x3", "bf16x6", "ieee"}
     assert pipeline.shipped(pipeline.neighbors.NEAREST_CHUNKS) == of_parzen
@@ -65,7 +65,7 @@ def test_every_shipped_precision_is_measured(pipeline: ModuleType) -> None:
 def test_shipped_precisions_keep_1e4_nats_on_digits(
     pipeline: ModuleType, digits: Any, architecture: str
 ) -> None:
-    for one in kinds(pipeline, pipeline.parzen.PARZEN_CHUNKS):
+    for one in kinds(pipeline, pipeline.parzen_chunks.PARZEN_CHUNKS):
         if one.architecture == architecture:
             found = pipeline.of_parzen("digits", digits, SIGMAS, one)
             assert max(found.nats) <= 1e-4
@@ -98,7 +98,7 @@ def test_plain_tf32_under_the_same_rule_breaks_the_contract(
     pipeline: ModuleType, digits: Any
 ) -> None:
     """So the tests above can fail: what is rescored is chosen for the products that ship."""
-    one = pipeline.shipped(pipeline.parzen.PARZEN_CHUNKS)[0]
+    one = pipeline.shipped(pipeline.parzen_chunks.PARZEN_CHUNKS)[0]
     found = pipeline.of_parzen("digits", digits, SIGMAS, one, "tf32")
     assert max(found.nats) > 1e-4
     assert not found.keeps_contract
@@ -115,7 +115,7 @@ def test_without_rescoring_the_contract_breaks(
     rows = draw.random((96, 1_024), np.float32)
     queries = rows[:4] + draw.normal(0.0, 0.05, (4, 1_024)).astype(np.float32)
     truth = truths.Truth.of(queries, rows)
-    one = pipeline.shipped(pipeline.parzen.PARZEN_CHUNKS)[0]
+    one = pipeline.shipped(pipeline.parzen_chunks.PARZEN_CHUNKS)[0]
     assert pipeline.of_parzen("noise", truth, (0.05,), one).keeps_contract
     monkeypatch.setattr(pipeline.parzen, "BUDGET_NATS", 1e9)
     found = pipeline.of_parzen("noise", truth, (0.05,), one)
@@ -124,14 +124,14 @@ def test_without_rescoring_the_contract_breaks(
 
 
 def test_distances_stay_within_their_allowance(pipeline: ModuleType, digits: Any) -> None:
-    for one in kinds(pipeline, pipeline.parzen.PARZEN_CHUNKS):
+    for one in kinds(pipeline, pipeline.parzen_chunks.PARZEN_CHUNKS):
         found = pipeline.of_distances("digits", digits, one)
         assert 0.0 < found.of_allowance <= 1.0
 
 
 def check_real(pipeline: ModuleType, truths: ModuleType, name: str, data: Any) -> None:
     truth = truths.Truth.of(data.queries, data.rows)
-    for one in kinds(pipeline, pipeline.parzen.PARZEN_CHUNKS):
+    for one in kinds(pipeline, pipeline.parzen_chunks.PARZEN_CHUNKS):
         found = pipeline.of_parzen(name, truth, SIGMAS, one)
         assert found.keeps_contract, found
         assert pipeline.of_distances(name, truth, one).keeps_contract
@@ -175,7 +175,7 @@ def test_the_interpreter_is_as_it_was_afterwards(pipeline: ModuleType) -> None:
 def test_a_kernel_that_asks_for_other_products_is_reported(
     pipeline: ModuleType, digits: Any
 ) -> None:
-    one = pipeline.shipped(pipeline.parzen.PARZEN_CHUNKS)[0]
+    one = pipeline.shipped(pipeline.parzen_chunks.PARZEN_CHUNKS)[0]
     other = dataclasses.replace(one, precision="bf16x6")
     with pytest.raises(RuntimeError, match=r"ask for bf16x6, got \['tf32x3'\]$"):
         pipeline.of_parzen("digits", digits, (1.0,), other)
@@ -213,7 +213,7 @@ def test_both_tables_are_written_and_a_broken_contract_is_an_error(
 
 
 def test_one_kernel_takes_a_shipped_configuration_for_a_while(pipeline: ModuleType) -> None:
-    kernel = pipeline.parzen.PARZEN_CHUNKS
+    kernel = pipeline.parzen_chunks.PARZEN_CHUNKS
     before = kernel.configurations[launch.INTERPRETER]
     one = pipeline.shipped(kernel)[-1]
     with pipeline.interpreted_as(kernel, one):
