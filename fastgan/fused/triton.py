@@ -235,5 +235,5 @@ def _joined(masks: RowMasks) -> KernelMask | None:
 
 
 def _behind(behind: Behind) -> KernelBehind:
-    masks, *others = behind
-    return KernelBehind(_joined(masks), *others)
+    masks, row_scale, activation, values = behind
+    return KernelBehind(_joined(masks), row_scale, activation, values)

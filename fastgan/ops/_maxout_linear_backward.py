@@ -85,15 +85,17 @@ def _triton(
     if include_probability < 1 and seed is not None and step is not None:
         delta = masked(delta, include_probability, seed, step, stream, first_row)
     if weight is not None:
-        maxout_input_gradient(delta, winner, n_pieces, *plain(weight), Behind(), of_input)
+        (weight,) = plain(weight)
+        maxout_input_gradient(delta, winner, n_pieces, weight, Behind(), of_input)
     if input is not None or needs_bias:
         if input is None:  # the bias gradient alone: of a layer of one feature, 0 in every row
             input = delta.new_zeros((delta.shape[0], 1))
             into = delta.new_empty((of_bias.shape[0], 1))
         else:
             into = of_weight
+        (input,) = plain(input)
         maxout_weight_gradient(
-            delta, winner, n_pieces, *plain(input), into, of_bias if needs_bias else None
+            delta, winner, n_pieces, input, into, of_bias if needs_bias else None
         )
     return of_input, of_weight, of_bias
 

@@ -191,7 +191,8 @@ def _triton(
     if include_probability < 1 and seed is not None and step is not None:
         mask = Mask(include_probability, seed, step, stream, first_row=first_row)
     values, winner = _fake(input, weight, bias, n_pieces)
-    maxout_forward(*plain(input, weight, bias), n_pieces, mask, values, winner)
+    input, weight, bias = plain(input, weight, bias)
+    maxout_forward(input, weight, bias, n_pieces, mask, values, winner)
     return values, winner
 
 
