@@ -17,7 +17,8 @@ def limited(weight_pointer, row, n_columns, squares, max_norm, NORM_EPSILON, BLO
     squares, float64 of any shape [BLOCK_COLUMNS]: sums of the squares of parts of the row.
     """
     norm = tl.sqrt(tl.sum(squares, axis=0))
-    factor = tl.minimum(norm, max_norm) / (NORM_EPSILON + norm)
+    limit = tl.full([], max_norm, tl.float64)  # as it is, minimum() would round it to float32
+    factor = tl.minimum(norm, limit) / (NORM_EPSILON + norm)
     for start in range(0, n_columns, BLOCK_COLUMNS):
         column = start + tl.arange(0, BLOCK_COLUMNS)
         inside = column < n_columns
