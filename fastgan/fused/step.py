@@ -97,6 +97,7 @@ class FusedStep(TrainingStep):
         self._includes = [layer.include_probability for layer in recipe.discriminator]
         self._includes.append(recipe.output_include_probability)
         self._addresses: list[int] = []
+        self._epoch_source: tuple[int, torch.Size, int] | None = None  # what graphs gather from
         self._view_parameters()
 
     def take_threads(self, n_threads: int) -> int:
@@ -138,13 +139,15 @@ class FusedStep(TrainingStep):
 
     def begin_epoch(self, images: Tensor, order: Tensor, first_batch: int = 0) -> None:
         """Lay out an epoch; see :meth:`TrainingStep.begin_epoch`."""
-        before = (self._images, self._order)
         super().begin_epoch(images, order, first_batch)
         assert self._images is not None
         assert self._order is not None
-        if self._images is not before[0] or self._order is not before[1]:
+        rows = self._images.contiguous()  # of other strides: copied anew for each epoch
+        source = (rows.data_ptr(), rows.shape, self._order.data_ptr())
+        if source != self._epoch_source:
+            self._epoch_source = source
             self._graphs.clear()
-            self._images_view = self._operations.view(self._images.contiguous())
+            self._images_view = self._operations.view(rows)
             self._order_view = self._operations.view(self._order)
 
     def _train_on(self, batch: Tensor) -> Costs:

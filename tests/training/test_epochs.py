@@ -81,6 +81,21 @@ def test_other_images_and_an_order_of_another_length(kind):
 
 
 @each_kind
+def test_images_that_change_between_epochs_are_read_anew(kind):
+    step, plain = build(kind, RECIPE), build(kind, RECIPE)
+    for images in (IMAGES.clone(), IMAGES.T.contiguous().T):
+        for change in ("none", "in place", "other memory"):
+            if change == "in place":
+                images.mul_(0.5)
+            elif change == "other memory":
+                images.data = images.data.flip(0)
+            step.begin_epoch(images, ORDER)
+            step.next_batch()
+            plain(images[ORDER[: RECIPE.batch_size]])
+    assert_equal_bits(step.state_dict(), plain.state_dict())
+
+
+@each_kind
 @pytest.mark.parametrize(
     ("images", "order", "first", "error", "message"),
     [
