@@ -14,6 +14,7 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from fastgan import ops as ops
     from fastgan import recipes as recipes
+    from fastgan import theory as theory
     from fastgan.data import Dataset as Dataset
     from fastgan.data import load_dataset as load_dataset
     from fastgan.estimators import ParzenWindow as ParzenWindow
@@ -67,6 +68,7 @@ _PUBLIC: dict[str, str | None] = {
     "parzen_log_likelihood": "fastgan.ops.parzen",
     "precision_recall": "fastgan.manifold_metrics",
     "recipes": None,
+    "theory": None,
     "train": "fastgan.training",
     "train_with_restarts": "fastgan.restarts",
 }

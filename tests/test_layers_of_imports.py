@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[1]
 # The first name that fits counts; what is not listed fails the test, so that it gets a place.
 LAYERS = [
     {"_core", "kernels", "files", "published", "streams", "checks", "progress", "interruption"}
-    | {"themes", "plots", "flat_json", "batches", "_sklearn", "averaging"},
+    | {"themes", "plots", "flat_json", "batches", "_sklearn", "averaging", "theory"},
     {"backends", "reference", "collapse", "jackknife", "parzen_stream_files"},
     {"ops", "parzen_stream", "parzen_of_stream"},
     {"recipes", "recipe_files", "data", "samples", "scores", "checkpoints", "best_weights"}
@@ -27,10 +27,12 @@ LAYERS = [
     {"runs", "curves", "estimators", "evaluation", "figures", "memorisation", "training"}
     | {"manifold_metrics", "nearest_graph", "two_sample"}
     | {"memorisation_figure", "memorisation_pairs", "neighbor_index"}
-    | {"epoch_record", "restarts"},
+    | {"epoch_record", "restarts"}
+    | {"figure_1", "figure_1_pair", "figure_1_snapshot", "figure_1_training"}
+    | {"figure_1_result", "figure_1_strip", "figure_1_animation"},
     {"report_parts", "report"},
     {"reproduce", "tables", "mistakes", "memorisation_table"},
-    {"cli", "cli_shared", "cli_training"},
+    {"cli", "cli_shared", "cli_training", "cli_figure_1"},
     {"__main__"},
 ]
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}

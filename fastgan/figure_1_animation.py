@@ -1,0 +1,213 @@
+"""Figure 1 as an animation: the pair as it trains, and its value, criterion and divergence.
+
+Drawn frame by frame on one matplotlib figure, kept as a GIF of few colours that loops.
+"""
+
+from __future__ import annotations
+
+import io
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fastgan import theory
+from fastgan.figure_1_result import Figure1
+from fastgan.figure_1_snapshot import Snapshot
+from fastgan.figure_1_strip import arrow_steps, best_answer, draw_arrows, draw_densities
+from fastgan.plots import styled, theme_of
+from fastgan.themes import Theme
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+SIZE = (9.0, 4.3)  # inches
+DOTS_AN_INCH = 100  # a GIF has one pixel a point of a page 900 wide
+N_COLOURS = 64  # of all frames together
+FRAME_MILLISECONDS = 110
+PAUSE_MILLISECONDS = 900  # before G first moves
+END_MILLISECONDS = 3_000
+
+# The divergence that is drawn runs over powers of ten down to this.
+LEAST_DIVERGENCE = 2e-3
+_SHOWN_COUNTS = (1_000, 10_000)  # of samples under the plug-in estimates that are drawn
+
+
+def animation(found: Figure1, *, theme: str = "light") -> bytes:
+    """Return the animation as the bytes of a GIF; a frame a snapshot, looping for ever.
+
+    Raises
+    ------
+    ValueError
+        If the theme is unknown.
+    """
+    from PIL import Image
+
+    colours = theme_of(theme)
+    frames = _frames(found, colours)
+    # One palette for all, made of frames from beginning to end: colours do not flicker.
+    chosen = [frames[round(i)] for i in np.linspace(0, len(frames) - 1, min(6, len(frames)))]
+    palette = Image.fromarray(np.concatenate(chosen)).quantize(
+        N_COLOURS, method=Image.Quantize.MEDIANCUT
+    )
+    _put_paper_into(palette, frames[0][0, 0])
+    images = [
+        Image.fromarray(frame).quantize(palette=palette, dither=Image.Dither.NONE)
+        for frame in frames
+    ]
+    durations = [FRAME_MILLISECONDS] * len(images)
+    durations[[s.n_generator_updates > 0 for s in found.snapshots].index(True) - 1] = (
+        PAUSE_MILLISECONDS
+    )
+    durations[-1] = END_MILLISECONDS
+    buffer = io.BytesIO()
+    images[0].save(
+        buffer,
+        format="GIF",
+        save_all=True,
+        append_images=images[1:],
+        duration=durations,
+        loop=0,
+        comment=f"Figure 1, seed {found.seed}".encode(),
+    )
+    return buffer.getvalue()
+
+
+def _put_paper_into(palette: Any, paper: Any) -> None:
+    """Make the palette's nearest colour to the page's the page's own: medians are a shade off."""
+    colours = np.array(palette.getpalette(), dtype=np.int64).reshape(-1, 3)
+    colours[((colours - paper.astype(np.int64)) ** 2).sum(axis=1).argmin()] = paper
+    palette.putpalette(colours.ravel().tolist())
+
+
+def _frames(found: Figure1, colours: Theme) -> list[Any]:
+    """Return the frames, uint8 of shape (height, width, 3) each."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    first = found.snapshots[0]
+    with styled(colours):
+        figure = Figure(figsize=SIZE, dpi=DOTS_AN_INCH, facecolor=colours.paper)
+        canvas = FigureCanvasAgg(figure)
+        left = figure.add_gridspec(
+            2, 1, height_ratios=(3, 1), left=0.035, right=0.585, top=0.84, bottom=0.03, hspace=0
+        )
+        right = figure.add_gridspec(
+            2, 1, left=0.668, right=0.985, top=0.89, bottom=0.115, hspace=0.5
+        )
+        upper = figure.add_subplot(left[0])
+        lower = figure.add_subplot(left[1])
+        lines = draw_densities(upper, found, first, colours)
+        arrows = draw_arrows(lower, found, first, colours)
+        figure.legend(
+            handles=list(lines.values()), loc="upper left", bbox_to_anchor=(0.022, 0.93), ncols=4,
+            frameon=False, fontsize=9.5, handlelength=2.2, columnspacing=1.5, borderpad=0.2,
+        )  # fmt: skip
+        head = figure.text(0.035, 0.955, "", fontsize=11, fontweight="bold", color=colours.ink)
+        values = figure.add_subplot(right[0])
+        divergences = figure.add_subplot(right[1])
+        moving = [
+            *_draw_values(values, found, colours),
+            *_draw_divergences(divergences, found, colours),
+        ]
+        shown = []
+        for number, snapshot in enumerate(found.snapshots):
+            lines["p_g"].set_ydata(snapshot.p_g)
+            lines["D"].set_ydata(snapshot.discriminator)
+            lines["D*"].set_ydata(best_answer(found, snapshot))
+            arrows.set_UVC(*arrow_steps(found, snapshot))
+            for line, xs, ys in moving:
+                line.set_data(xs[: number + 1], ys[: number + 1])
+            head.set_text(_heading(snapshot))
+            canvas.draw()
+            shown.append(np.asarray(canvas.buffer_rgba())[..., :3].copy())
+    return shown
+
+
+def _heading(snapshot: Snapshot) -> str:
+    who = (
+        f"G moved {snapshot.n_generator_updates:,} times"
+        if snapshot.n_generator_updates
+        else "G stands still"
+    )
+    return f"D moved {snapshot.n_discriminator_updates:,} times, {who}"
+
+
+def _times(found: Figure1) -> list[int]:
+    """Return where the moments stand on the axis: one beside the other, as they are shown."""
+    return list(range(len(found.snapshots)))
+
+
+def _ticks(found: Figure1) -> list[tuple[float, str]]:
+    """Return places on that axis and the updates of D there; from G's first on, those since it."""
+    updates = [snapshot.n_discriminator_updates for snapshot in found.snapshots]
+    alone = found.n_alone
+    later = [power for power in (1_000, 10_000, 100_000) if power <= updates[-1] - alone]
+    return [
+        (0.0, "0"),
+        (float(updates.index(alone)), f"{alone:,}"),
+        *((float(np.interp(alone + n, updates, _times(found))), f"+{n:,}") for n in later),
+    ]
+
+
+def _draw_values(axes: Axes, found: Figure1, colours: Theme) -> list[tuple[Any, Any, Any]]:
+    """Lay out V and C(G); return each line with all that it will show."""
+    axes.set_title("Value, in nats", loc="left", fontsize=10, fontweight="bold", pad=7)
+    times = _times(found)
+    value = [snapshot.value_sampled for snapshot in found.snapshots]
+    criterion = [snapshot.criterion for snapshot in found.snapshots]
+    axes.axhline(theory.LEAST_CRITERION, color=colours.muted, lw=1.0, ls=(0, (4, 3)), zorder=1.5)
+    axes.annotate(
+        "$-$log 4", (1.0, theory.LEAST_CRITERION), xycoords=("axes fraction", "data"),
+        xytext=(-3, -10), textcoords="offset points", ha="right", fontsize=8, color=colours.muted,
+    )  # fmt: skip
+    (upper,) = axes.plot([], [], color=colours.likelihood, lw=1.8, label="C(G)", zorder=3)
+    (lower,) = axes.plot(
+        [], [], color=colours.discriminator, lw=1.5, ls=(0, (4.5, 2)), label="V(D, G)", zorder=4
+    )
+    lowest, highest = min(theory.LEAST_CRITERION, *value), max(*criterion, *value)
+    axes.set_ylim(lowest - 0.16 * (highest - lowest), highest + 0.12 * (highest - lowest))
+    _finish(axes, found, colours)
+    axes.legend(
+        loc="lower right", bbox_to_anchor=(1.02, 0.96), ncols=2, frameon=False, fontsize=8.5,
+        handlelength=1.7, columnspacing=1.2, borderpad=0.2,
+    )  # fmt: skip
+    return [(upper, times, criterion), (lower, times, value)]
+
+
+def _draw_divergences(axes: Axes, found: Figure1, colours: Theme) -> list[tuple[Any, Any, Any]]:
+    """Lay out the divergence by quadrature and as samples show it; return the lines likewise."""
+    axes.set_title(
+        "Jensen-Shannon divergence, in nats", loc="left", fontsize=10, fontweight="bold", pad=7
+    )
+    times = _times(found)
+    axes.set_yscale("log")
+    axes.set_ylim(LEAST_DIVERGENCE, 1.0)
+    moving = []
+    styles = ((0, (1, 1.2)), (0, (3, 1.5)))
+    for count, style in zip(_SHOWN_COUNTS, styles, strict=True):
+        place = found.sample_counts.index(count)
+        estimates = [snapshot.plug_in_jensen_shannon[place] for snapshot in found.snapshots]
+        (line,) = axes.plot([], [], color=colours.muted, lw=1.2, ls=style, label=f"{count:,} draws")
+        moving.append((line, times, estimates))
+    divergence = [snapshot.jensen_shannon for snapshot in found.snapshots]
+    (line,) = axes.plot([], [], color=colours.generator, lw=1.8, label="quadrature", zorder=3)
+    moving.append((line, times, divergence))
+    axes.yaxis.set_ticks([0.01, 0.1, 1], [".01", ".1", "1"])
+    axes.minorticks_off()
+    _finish(axes, found, colours)
+    axes.set_xlabel("updates of D (+: since G first moved)", fontsize=8.5, labelpad=3)
+    axes.legend(
+        handles=[moving[2][0], moving[0][0], moving[1][0]], loc="lower left", frameon=False,
+        fontsize=8, handlelength=1.7, borderpad=0.2, labelspacing=0.25,
+    )  # fmt: skip
+    return moving
+
+
+def _finish(axes: Axes, found: Figure1, colours: Theme) -> None:
+    axes.set_xlim(0, len(found.snapshots) - 1 + 0.4)
+    begin = [snapshot.n_generator_updates > 0 for snapshot in found.snapshots].index(True) - 1
+    axes.axvspan(0, begin, color=colours.discriminator, alpha=0.08, lw=0, zorder=0)
+    axes.grid(False, axis="x")
+    places, words = zip(*_ticks(found), strict=True)
+    axes.xaxis.set_ticks(places, words)
+    axes.tick_params(labelsize=8)
