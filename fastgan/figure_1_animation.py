@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 SIZE = (9.0, 4.3)  # inches
 DOTS_AN_INCH = 100  # a GIF has one pixel a point of a page 900 wide
-N_COLOURS = 64  # of all frames together
+SHADE = 0.08  # how strongly the time before G moves is coloured
 FRAME_MILLISECONDS = 110
 PAUSE_MILLISECONDS = 900  # before G first moves
 END_MILLISECONDS = 3_000
@@ -44,12 +44,8 @@ def animation(found: Figure1, *, theme: str = "light") -> bytes:
 
     colours = theme_of(theme)
     frames = _frames(found, colours)
-    # One palette for all, made of frames from beginning to end: colours do not flicker.
-    chosen = [frames[round(i)] for i in np.linspace(0, len(frames) - 1, min(6, len(frames)))]
-    palette = Image.fromarray(np.concatenate(chosen)).quantize(
-        N_COLOURS, method=Image.Quantize.MEDIANCUT
-    )
-    _put_paper_into(palette, frames[0][0, 0])
+    palette = Image.new("P", (1, 1))
+    palette.putpalette(_palette(colours))
     images = [
         Image.fromarray(frame).quantize(palette=palette, dither=Image.Dither.NONE)
         for frame in frames
@@ -72,11 +68,26 @@ def animation(found: Figure1, *, theme: str = "light") -> bytes:
     return buffer.getvalue()
 
 
-def _put_paper_into(palette: Any, paper: Any) -> None:
-    """Make the palette's nearest colour to the page's the page's own: medians are a shade off."""
-    colours = np.array(palette.getpalette(), dtype=np.int64).reshape(-1, 3)
-    colours[((colours - paper.astype(np.int64)) ** 2).sum(axis=1).argmin()] = paper
-    palette.putpalette(colours.ravel().tolist())
+def _palette(colours: Theme) -> list[int]:
+    """Return the numbers of a GIF's palette: every colour that is drawn, and its way to the page's.
+
+    Made of the theme and not of the frames, so that thin lines keep their colours.
+    """
+    from matplotlib.colors import to_rgb
+
+    paper = np.array(to_rgb(colours.paper))
+    drawn = (
+        colours.ink, colours.muted, colours.grid, colours.generator, colours.discriminator,
+        colours.likelihood,
+    )  # fmt: skip
+    strengths = (1.0, 0.85, 0.7, 0.55, 0.42, 0.3, 0.2, SHADE)
+    shades = [paper] + [
+        strength * np.array(to_rgb(colour)) + (1.0 - strength) * paper
+        for colour in drawn
+        for strength in strengths
+    ]
+    numbers: list[int] = np.rint(255.0 * np.concatenate(shades)).astype(int).tolist()
+    return numbers
 
 
 def _frames(found: Figure1, colours: Theme) -> list[Any]:
@@ -164,8 +175,9 @@ def _draw_values(axes: Axes, found: Figure1, colours: Theme) -> list[tuple[Any, 
     (lower,) = axes.plot(
         [], [], color=colours.discriminator, lw=1.5, ls=(0, (4.5, 2)), label="V(D, G)", zorder=4
     )
-    lowest, highest = min(theory.LEAST_CRITERION, *value), max(*criterion, *value)
-    axes.set_ylim(lowest - 0.16 * (highest - lowest), highest + 0.12 * (highest - lowest))
+    # V may fall far below where D is wrong for a moment: the panel is that of C(G)
+    room = max(*criterion, *value) - theory.LEAST_CRITERION
+    axes.set_ylim(theory.LEAST_CRITERION - 0.5 * room, theory.LEAST_CRITERION + 1.12 * room)
     _finish(axes, found, colours)
     axes.legend(
         loc="lower right", bbox_to_anchor=(1.02, 0.96), ncols=2, frameon=False, fontsize=8.5,
@@ -206,7 +218,7 @@ def _draw_divergences(axes: Axes, found: Figure1, colours: Theme) -> list[tuple[
 def _finish(axes: Axes, found: Figure1, colours: Theme) -> None:
     axes.set_xlim(0, len(found.snapshots) - 1 + 0.4)
     begin = [snapshot.n_generator_updates > 0 for snapshot in found.snapshots].index(True) - 1
-    axes.axvspan(0, begin, color=colours.discriminator, alpha=0.08, lw=0, zorder=0)
+    axes.axvspan(0, begin, color=colours.discriminator, alpha=SHADE, lw=0, zorder=0)
     axes.grid(False, axis="x")
     places, words = zip(*_ticks(found), strict=True)
     axes.xaxis.set_ticks(places, words)

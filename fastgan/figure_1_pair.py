@@ -225,9 +225,9 @@ def push_forward(images: Vector, edges: Vector) -> Vector:
 
 
 @torch.no_grad()
-def discriminator_at(discriminator: nn.Module, x: Vector) -> Vector:
-    """Return D, the probability of being data, at each x, float64."""
+def logits_at(discriminator: nn.Module, x: Vector) -> Vector:
+    """Return the logit of D at each x, float64: of the probability itself, 1 - D may be lost."""
     weight = next(discriminator.parameters())
     places = torch.as_tensor(x, dtype=weight.dtype).unsqueeze(1)
-    found: Vector = torch.sigmoid(discriminator(places).double()).numpy()
+    found: Vector = discriminator(places).double().numpy()
     return found

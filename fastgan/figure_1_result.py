@@ -66,8 +66,8 @@ class Figure1:
             f"{last.discriminator_error:.3f} of D*.",
             f"C(G) is {last.criterion:.4f} by quadrature and {last.criterion_sampled:.4f} ± "
             f"{last.criterion_standard_error:.4f} from samples; V(D, G) from samples is "
-            f"{last.value_sampled:.4f} ± {last.value_standard_error:.4f}. Their least possible "
-            f"C(G) is -log 4 = {theory.LEAST_CRITERION:.4f}.",
+            f"{last.value_sampled:.4f} ± {last.value_standard_error:.4f}. No C(G) is below "
+            f"-log 4 = {theory.LEAST_CRITERION:.4f}.",
             f"A histogram of samples alone finds too large a divergence: {biased} samples each, "
             f"where the same bars hold {last.bars_jensen_shannon:.4f}.",
         )

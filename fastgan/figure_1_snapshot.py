@@ -18,9 +18,9 @@ from fastgan.figure_1_pair import (
     CosineBumps,
     Vector,
     cell_middles,
-    discriminator_at,
     grid_edges,
     images_of_latent,
+    logits_at,
     push_forward,
 )
 from fastgan.models import Generator
@@ -91,7 +91,9 @@ def take_snapshot(
     data = np.diff(p_data.below(edges))
     images = images_of_latent(generator)
     model = push_forward(images, edges)
-    answers = discriminator_at(step.discriminator, cell_middles(edges))
+    logits = torch.from_numpy(logits_at(step.discriminator, cell_middles(edges)))
+    answers = torch.sigmoid(logits).numpy()
+    log_answers, log_others = F.logsigmoid(logits).numpy(), F.logsigmoid(-logits).numpy()
     best = theory.optimal_discriminator(data, model)
     real = p_data.draw(N_SAMPLED, seed, step.update, passage=SAMPLING_PASSAGE)
     fake = generator.sample(N_SAMPLED, seed, step=step.update)
@@ -102,9 +104,8 @@ def take_snapshot(
     value_sampled, value_error = _sum_of_means(of_real, of_fake)
     # D* is known by cell. A sample may fall past the last cell that p_g reaches, by G's rounding:
     # there D* is kept from 1 by a unit in the last place.
-    with np.errstate(divide="ignore"):
-        log_best = np.log(np.maximum(best, np.finfo(float).eps))
-        log_rest = np.log(np.maximum(1.0 - best, np.finfo(float).eps))
+    log_best = np.log(np.maximum(best, np.finfo(float).eps))
+    log_rest = np.log(np.maximum(1.0 - best, np.finfo(float).eps))
     criterion_sampled, criterion_error = _sum_of_means(log_best[real_cell], log_rest[fake_cell])
     data_bars, model_bars = _joined(data, CELLS_A_BAR), _joined(model, CELLS_A_BAR)
     bar_of = _groups(len(data), CELLS_A_BAR)
@@ -117,7 +118,7 @@ def take_snapshot(
         criterion=theory.criterion(data, model),
         criterion_sampled=criterion_sampled,
         criterion_standard_error=criterion_error,
-        value=theory.value(data, model, answers),
+        value=float(np.sum(data * log_answers) + np.sum(model * log_others)),
         value_sampled=value_sampled,
         value_standard_error=value_error,
         discriminator_error=float(np.sum(0.5 * (data + model) * np.abs(answers - best))),
