@@ -82,6 +82,7 @@ def figure_1(
         latent=tuple(arrow_latent().tolist()),
         p_data=drawn_density(p_data),
         sample_counts=SAMPLE_COUNTS,
+        n_alone=n_alone,
         seed=seed,
         recipe=recipe.replace(seed=seed),
         snapshots=tuple(snapshots),

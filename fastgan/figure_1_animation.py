@@ -44,16 +44,14 @@ def animation(found: Figure1, *, theme: str = "light") -> bytes:
 
     colours = theme_of(theme)
     frames = _frames(found, colours)
-    palette = Image.new("P", (1, 1))
-    palette.putpalette(_palette(colours))
-    images = [
-        Image.fromarray(frame).quantize(palette=palette, dither=Image.Dither.NONE)
-        for frame in frames
-    ]
+    palette = _palette(colours)
+    images = []
+    for frame in frames:
+        image = Image.fromarray(_nearest_colours(frame, palette))
+        image.putpalette(palette.ravel().tolist())  # from here on numbers are colours
+        images.append(image)
     durations = [FRAME_MILLISECONDS] * len(images)
-    durations[[s.n_generator_updates > 0 for s in found.snapshots].index(True) - 1] = (
-        PAUSE_MILLISECONDS
-    )
+    durations[_last_alone(found)] = PAUSE_MILLISECONDS
     durations[-1] = END_MILLISECONDS
     buffer = io.BytesIO()
     images[0].save(
@@ -68,8 +66,8 @@ def animation(found: Figure1, *, theme: str = "light") -> bytes:
     return buffer.getvalue()
 
 
-def _palette(colours: Theme) -> list[int]:
-    """Return the numbers of a GIF's palette: every colour that is drawn, and its way to the page's.
+def _palette(colours: Theme) -> Any:
+    """Return a GIF's colours, uint8 of shape (n, 3): each that is drawn, and its way to the page's.
 
     Made of the theme and not of the frames, so that thin lines keep their colours.
     """
@@ -86,8 +84,20 @@ def _palette(colours: Theme) -> list[int]:
         for colour in drawn
         for strength in strengths
     ]
-    numbers: list[int] = np.rint(255.0 * np.concatenate(shades)).astype(int).tolist()
-    return numbers
+    return np.rint(255.0 * np.stack(shades)).astype(np.uint8)
+
+
+def _nearest_colours(frame: Any, palette: Any) -> Any:
+    """Return the number of the palette's nearest colour for each pixel, uint8 (height, width).
+
+    Pillow's own search works on rounded colours and takes a neighbour at times: the page's white
+    became 253.
+    """
+    packed = frame.astype(np.int32) @ np.array([1 << 16, 1 << 8, 1], dtype=np.int32)
+    found, places = np.unique(packed, return_inverse=True)
+    colours = np.stack([found >> 16, found >> 8 & 255, found & 255], axis=1)
+    distances = ((colours[:, None, :] - palette.astype(np.int32)) ** 2).sum(axis=2)
+    return distances.argmin(axis=1).astype(np.uint8)[places].reshape(packed.shape)
 
 
 def _frames(found: Figure1, colours: Theme) -> list[Any]:
@@ -155,9 +165,15 @@ def _ticks(found: Figure1) -> list[tuple[float, str]]:
     later = [power for power in (1_000, 10_000, 100_000) if power <= updates[-1] - alone]
     return [
         (0.0, "0"),
-        (float(updates.index(alone)), f"{alone:,}"),
+        (float(_last_alone(found)), f"{alone:,}"),
         *((float(np.interp(alone + n, updates, _times(found))), f"+{n:,}") for n in later),
     ]
+
+
+def _last_alone(found: Figure1) -> int:
+    """Return the number of the last snapshot before G's time."""
+    alone = [s for s in found.snapshots if s.n_discriminator_updates <= found.n_alone]
+    return len(alone) - 1
 
 
 def _draw_values(axes: Axes, found: Figure1, colours: Theme) -> list[tuple[Any, Any, Any]]:
@@ -207,7 +223,7 @@ def _draw_divergences(axes: Axes, found: Figure1, colours: Theme) -> list[tuple[
     axes.yaxis.set_ticks([0.01, 0.1, 1], [".01", ".1", "1"])
     axes.minorticks_off()
     _finish(axes, found, colours)
-    axes.set_xlabel("updates of D (+: since G first moved)", fontsize=8.5, labelpad=3)
+    axes.set_xlabel("updates of D (+: since G may move)", fontsize=8.5, labelpad=3)
     axes.legend(
         handles=[moving[2][0], moving[0][0], moving[1][0]], loc="lower left", frameon=False,
         fontsize=8, handlelength=1.7, borderpad=0.2, labelspacing=0.25,
@@ -217,8 +233,7 @@ def _draw_divergences(axes: Axes, found: Figure1, colours: Theme) -> list[tuple[
 
 def _finish(axes: Axes, found: Figure1, colours: Theme) -> None:
     axes.set_xlim(0, len(found.snapshots) - 1 + 0.4)
-    begin = [snapshot.n_generator_updates > 0 for snapshot in found.snapshots].index(True) - 1
-    axes.axvspan(0, begin, color=colours.discriminator, alpha=SHADE, lw=0, zorder=0)
+    axes.axvspan(0, _last_alone(found), color=colours.discriminator, alpha=SHADE, lw=0, zorder=0)
     axes.grid(False, axis="x")
     places, words = zip(*_ticks(found), strict=True)
     axes.xaxis.set_ticks(places, words)

@@ -70,9 +70,10 @@ class CosineBumps:
         """Return p_data at each x, float64."""
         total = np.zeros_like(x)
         for share, middle, width in zip(self.shares, self.middles, self.half_widths, strict=True):
-            place = np.clip((x - middle) / width, -1.0, 1.0)
-            total += share * math.pi / (4.0 * width) * np.cos(0.5 * math.pi * place)
-        return np.maximum(total, 0.0)
+            place = (x - middle) / width
+            bump = math.pi / (4.0 * width) * np.cos(0.5 * math.pi * place)
+            total += share * np.where(np.abs(place) < 1.0, bump, 0.0)
+        return total
 
     def below(self, x: Vector) -> Vector:
         """Return the probability of a number below x, at each x (infinite ones too), float64."""
@@ -126,7 +127,7 @@ RECIPE = Recipe(
     generator=(
         # Sigmoids, for a p_g without steps: under ReLU it is constant between the kinks of G.
         DenseLayer(128, "sigmoid", initial_range=8.0),
-        DenseLayer(1, "linear", initial_range=0.15),
+        DenseLayer(1, "linear", initial_range=0.045),
     ),
     discriminator=(
         # No dropout (include probability 1): it would keep D from D*.
@@ -148,18 +149,27 @@ RECIPE = Recipe(
 )
 
 
-def spread_kinks(generator: nn.Module, discriminator: nn.Module, seed: int) -> None:
-    """Spread the bends of both first layers over the line, by their biases, in place.
+def prepare(generator: nn.Module, discriminator: nn.Module, seed: int) -> None:
+    """Bring the initial weights of a recipe's pair into what one dimension needs, in place.
 
-    A unit of one input bends at -bias / weight. Recipes start biases at 0, which is one place for
-    all units; with images of many numbers that is still many hyperplanes, with one number it is
-    one point. The places are drawn by Philox: of G in the range of z, of D in that of the data.
+    The bends of both first layers are spread over the line, by their biases: a unit of one input
+    bends at -bias / weight, and recipes start biases at 0, which is one place for all units. Where
+    images have many numbers that is still many hyperplanes. The places are drawn by Philox: of G
+    in the range of z, of D in that of the data.
+
+    And G is made to rise: each hidden unit's weight takes the sign of the unit's weight in the
+    output. A G that runs to and fro leads several z to the same x, and such folds are seldom undone
+    in training: of six seeds, one kept some, and ended at a divergence of .027. It is done where G
+    has one hidden layer; with ReLU or sigmoid each unit then rises with z, or stays.
     """
     for number, (module, end) in enumerate(((generator, 1.15 * LATENT_END), (discriminator, 3.5))):
         bias = module.get_parameter("layers.0.bias")
         weight = module.get_parameter("layers.0.weight")
         uniform = philox.uniform(tuple(bias.shape), seed, 0, stream(Kind.FIGURES, 3, number))
         with torch.no_grad():
+            if module is generator and len(list(module.parameters())) == 4:
+                sign = torch.sign(module.get_parameter("layers.1.weight")).T
+                weight.copy_(torch.where(sign < 0, -weight.abs(), weight.abs()))
             bias.copy_(-weight[:, 0] * (2.0 * uniform - 1.0) * end)
 
 

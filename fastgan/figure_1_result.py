@@ -28,14 +28,10 @@ class Figure1:
     latent: tuple[float, ...]
     p_data: tuple[float, ...]  # density on the points
     sample_counts: tuple[int, ...]  # n of every snapshot's plug-in estimates
+    n_alone: int  # updates of D before G's time began; one of the moments
     seed: int
     recipe: Recipe
     snapshots: tuple[Snapshot, ...]
-
-    @property
-    def n_alone(self) -> int:
-        """Updates of D before G first moved, among the moments that were seen."""
-        return max(s.n_discriminator_updates for s in self.snapshots if s.n_generator_updates == 0)
 
     def panels(self) -> tuple[Snapshot, Snapshot, Snapshot, Snapshot]:
         """Return the four moments of the paper's figure.
@@ -43,8 +39,8 @@ class Figure1:
         (a) D has hardly begun; (b) D has been trained while G stood still; (c) G is on its way;
         (d) the end.
         """
-        alone = [s for s in self.snapshots if s.n_generator_updates == 0]
-        moving = [s for s in self.snapshots if s.n_generator_updates > 0]
+        alone = [s for s in self.snapshots if s.n_discriminator_updates <= self.n_alone]
+        moving = self.snapshots[len(alone) :]
         start = alone[-1].jensen_shannon
         halfway = next((s for s in moving if s.jensen_shannon <= ON_ITS_WAY * start), moving[0])
         return alone[0], alone[-1], halfway, self.snapshots[-1]
@@ -81,6 +77,7 @@ class Figure1:
             "latent": self.latent,
             "p_data": self.p_data,
             "sample_counts": self.sample_counts,
+            "n_alone": self.n_alone,
             "snapshots": [dataclasses.asdict(snapshot) for snapshot in self.snapshots],
         }
         return json.dumps(values, allow_nan=False) + "\n"
@@ -123,6 +120,15 @@ class Figure1:
                         f"figure 1: snapshot {number}: {name}: expected {expected} numbers, "
                         f"got {len(getattr(snapshot, name))}"
                     )
+        if (
+            not read[0].n_discriminator_updates
+            <= flat["n_alone"]
+            < read[-1].n_discriminator_updates
+        ):
+            raise ValueError(
+                "figure 1: n_alone: expected a number of updates among those of the snapshots, "
+                f"got {flat['n_alone']}"
+            )
         if len(flat["p_data"]) != len(flat["points"]):
             raise ValueError(
                 f"figure 1: p_data: expected {len(flat['points'])} numbers, "
@@ -139,6 +145,7 @@ class _Flat:
     latent: tuple[float, ...]
     p_data: tuple[float, ...]
     sample_counts: tuple[int, ...]
+    n_alone: int
     seed: int
 
 

@@ -82,16 +82,45 @@ class Snapshot:
 def take_snapshot(
     step: TrainingStep, p_data: CosineBumps, seed: int, n_generator_updates: int
 ) -> Snapshot:
-    """Measure a pair as it stands; nothing of it changes.
+    """Measure a pair as it stands, D without its dropout if it has any; nothing of it changes.
 
-    Raises ValueError if G has diverged: it gives numbers that are not finite.
+    Parameters
+    ----------
+    step : TrainingStep
+        Of a :class:`fastgan.Generator` of one uniform z and one output, and a discriminator of it.
+    p_data : CosineBumps
+    seed : int
+        Key of the x and z that are drawn; ``step.update`` is their Philox step.
+    n_generator_updates : int
+        What the snapshot is to say of G.
+
+    Raises
+    ------
+    ValueError
+        If the pair has diverged: G or D gives numbers that are not finite.
     """
+    was_training = step.discriminator.training
+    step.discriminator.eval()  # in training mode a call counts itself, and draws masks
+    try:
+        return _measured(step, p_data, seed, n_generator_updates)
+    finally:
+        step.discriminator.train(was_training)
+
+
+def _measured(
+    step: TrainingStep, p_data: CosineBumps, seed: int, n_generator_updates: int
+) -> Snapshot:
     generator = cast("Generator", step.generator)
     edges = grid_edges()
     data = np.diff(p_data.below(edges))
     images = images_of_latent(generator)
-    model = push_forward(images, edges)
     logits = torch.from_numpy(logits_at(step.discriminator, cell_middles(edges)))
+    if not (bool(np.isfinite(images).all()) and bool(logits.isfinite().all())):
+        raise ValueError(
+            "recipe: expected finite numbers of G and D, as a smaller learning rate or another "
+            f"seed may give; the pair of seed {seed} diverged within {step.update:,} updates"
+        )
+    model = push_forward(images, edges)
     answers = torch.sigmoid(logits).numpy()
     log_answers, log_others = F.logsigmoid(logits).numpy(), F.logsigmoid(-logits).numpy()
     best = theory.optimal_discriminator(data, model)

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from fastgan.checks import check_integer
-from fastgan.figure_1_pair import P_DATA, RECIPE, CosineBumps, spread_kinks
+from fastgan.figure_1_pair import P_DATA, RECIPE, CosineBumps, prepare
 from fastgan.figure_1_snapshot import Snapshot, take_snapshot
 from fastgan.recipes import Recipe
 from fastgan.steps import make_step
@@ -77,7 +77,7 @@ def train_pair(
     with _one_thread():
         # The same recipe but for k: G does not move before D has had its n_alone batches.
         step = make_step(recipe.replace(k=n_alone + 1), seed=seed)
-        spread_kinks(step.generator, step.discriminator, seed)
+        prepare(step.generator, step.discriminator, seed)
         n_generator_updates = 0
         for update in range(n_alone + n_together + 1):
             if update == n_alone:
@@ -103,8 +103,8 @@ def snapshot_moments(n_alone: int, n_together: int, n_snapshots: int) -> frozens
     A quarter lie in D's time alone and the others after it, each evenly in the logarithm of the
     updates since its start; moments that fall together are one.
     """
-    n_first = max(2, n_snapshots // 4)
-    first = np.geomspace(1, n_alone, n_first - 1).round()
+    n_first = max(2, n_snapshots // 4)  # with 0 and n_alone
+    first = np.geomspace(1, n_alone, n_first)[1:].round()
     then = n_alone + np.geomspace(min(50, n_together), n_together, n_snapshots - n_first).round()
     return frozenset(int(moment) for moment in (0, *first, *then))
 

@@ -39,6 +39,7 @@ def entropy_form(p: NDArray[np.float64], q: NDArray[np.float64]) -> float:
     return entropy((p + q) / 2) - (entropy(p) + entropy(q)) / 2
 
 
+@settings(deadline=None)
 @given(pairs())
 @example((np.array([1.0, 0.0]), np.array([0.0, 1.0])))
 @example((np.array([0.5, 0.5, 0.0]), np.array([0.0, 0.5, 0.5])))
@@ -53,6 +54,7 @@ def test_the_criterion_is_the_divergence(
     assert 0 <= divergence <= math.log(2)
 
 
+@settings(deadline=None)
 @given(pairs())
 def test_only_equality_reaches_the_least_criterion(
     pair: tuple[NDArray[np.float64], NDArray[np.float64]],
@@ -70,6 +72,7 @@ def test_only_equality_reaches_the_least_criterion(
     assert theory.jensen_shannon(p, p) == 0
 
 
+@settings(deadline=None)
 @given(pairs(), st.data())
 def test_no_other_discriminator_is_better(
     pair: tuple[NDArray[np.float64], NDArray[np.float64]], data: st.DataObject
@@ -85,8 +88,8 @@ def test_no_other_discriminator_is_better(
     assert highest == pytest.approx(theory.criterion(p, q), abs=ROUNDING)
 
 
+@settings(max_examples=30, deadline=None)
 @given(pairs())
-@settings(max_examples=30)
 def test_the_best_of_all_discriminators_on_a_grid_is_the_optimal_one(
     pair: tuple[NDArray[np.float64], NDArray[np.float64]],
 ) -> None:
@@ -132,6 +135,7 @@ def test_small_divergences_are_not_lost_to_rounding(difference: float) -> None:
     assert found == pytest.approx(expected, rel=difference**2 + 8e-16 / difference)
 
 
+@settings(deadline=None)
 @given(pairs(), st.integers(0, 6))
 def test_joining_two_points_hides_and_never_adds(
     pair: tuple[NDArray[np.float64], NDArray[np.float64]], at: int
