@@ -126,7 +126,7 @@ RECIPE = Recipe(
     latent="uniform",  # as in the paper's figure
     generator=(
         # Sigmoids, for a p_g without steps: under ReLU it is constant between the kinks of G.
-        DenseLayer(128, "sigmoid", initial_range=8.0),
+        DenseLayer(128, "sigmoid", initial_range=16.0),
         DenseLayer(1, "linear", initial_range=0.045),
     ),
     discriminator=(
