@@ -125,13 +125,15 @@ RECIPE = Recipe(
     n_latent=1,
     latent="uniform",  # as in the paper's figure
     generator=(
-        # Sigmoids, for a p_g without steps: under ReLU it is constant between the kinks of G.
-        DenseLayer(128, "sigmoid", initial_range=16.0),
+        # Sigmoids, for a p_g without steps: under ReLU it is constant between the kinks of G. Less
+        # steep ones are slow at the ends of the data; steeper ones (range 16) leave bumps in p_g
+        # too narrow for D, which one seed of six kept.
+        DenseLayer(128, "sigmoid", initial_range=10.0),
         DenseLayer(1, "linear", initial_range=0.045),
     ),
     discriminator=(
         # No dropout (include probability 1): it would keep D from D*.
-        MaxoutLayer(64, 2, include_probability=1.0, initial_range=1.0),
+        MaxoutLayer(128, 2, include_probability=1.0, initial_range=1.0),
         MaxoutLayer(32, 3, include_probability=1.0, initial_range=0.3),
     ),
     output_include_probability=1.0,
