@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
-from fastgan import __version__, cli_figure_1, cli_training
+from fastgan import __version__, cli_algorithm_1, cli_figure_1, cli_training
 from fastgan.cli_shared import (
     Data,
     Device,
@@ -253,6 +253,7 @@ def figures(
 
 
 app.command(epilog=cli_training.REPRODUCE_EXAMPLES)(cli_training.reproduce)
+app.command("algorithm-1", epilog=cli_algorithm_1.EXAMPLES)(cli_algorithm_1.algorithm_1)
 app.command("figure-1", epilog=cli_figure_1.EXAMPLES)(cli_figure_1.figure_1)
 
 

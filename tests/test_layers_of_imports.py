@@ -30,9 +30,11 @@ LAYERS = [
     | {"epoch_record", "restarts"}
     | {"figure_1", "figure_1_pair", "figure_1_snapshot", "figure_1_training"}
     | {"figure_1_result", "figure_1_strip", "figure_1_animation"},
+    {"comparison_figure"},
     {"report_parts", "report"},
+    {"algorithm_1"},
     {"reproduce", "tables", "mistakes", "memorisation_table"},
-    {"cli", "cli_shared", "cli_training", "cli_figure_1"},
+    {"cli", "cli_shared", "cli_training", "cli_figure_1", "cli_algorithm_1"},
     {"__main__"},
 ]
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
