@@ -34,8 +34,8 @@ NUMBERS = "comparison.json"
 WHAT_IS_EQUAL = (
     "Equal in all runs: seed, initial weights, epochs, the order of the training images, updates "
     "of D, learning rate and momentum of each update. Not equal: G's updates, which are 1/k as "
-    "many with Algorithm 1. D sees the samples that it is judged with before either net moves; "
-    "G's costs are of two kinds and cannot be compared with each other."
+    "many with Algorithm 1. G's costs are of two kinds and cannot be compared with each other; D's "
+    "cost, D(x) and D(G(z)) are means over the epoch, each taken before the update."
 )
 
 

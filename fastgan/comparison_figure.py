@@ -125,7 +125,8 @@ def _draw_panels(grid: Any, runs: Sequence[ComparedRun], colours: Theme) -> None
     heading(axes, "D's cost", "nats an image", colours, pad=9)
     _level(axes, _LN_2, "ln 2: tells nothing apart", colours)
     _lines(axes, runs, "discriminator_cost", colours)
-    axes.set_ylim(bottom=min(-0.02, axes.get_ylim()[0]))
+    low, high = axes.get_ylim()
+    axes.set_ylim(min(-0.02, low), max(0.8, high))  # room for the words at ln 2
 
     kinds = [
         (cost, words)
@@ -140,7 +141,7 @@ def _draw_panels(grid: Any, runs: Sequence[ComparedRun], colours: Theme) -> None
     for part, (cost, words) in zip(both, kinds, strict=True):
         _lines(part, runs, "generator_cost", colours, cost=cost)
         part.margins(y=0.2)
-        part.set_ylabel(words, fontsize=8)
+        part.set_ylabel(words, fontsize=7.5)
         part.label_outer()
 
     for place, field, words in (
@@ -174,11 +175,11 @@ def _lines(
             continue
         epochs = [int(row["epoch"]) for row in run.metrics]
         values = [_finite(row.get(field)) for row in run.metrics]
-        width = 1.4 + 0.9 * (len(runs) - 1 - number)
+        width = 1.3 + 0.7 * (len(runs) - 1 - number)
         few = len(epochs) <= 25
         axes.plot(
             epochs, values, color=colour_of(number, colours), lw=width, zorder=2 + number,
-            marker=_MARKERS[number] if few else None, ms=3.2 + 1.2 * (len(runs) - 1 - number),
+            marker=_MARKERS[number] if few else None, ms=3.0 + 1.0 * (len(runs) - 1 - number),
         )  # fmt: skip
         lost = set(run.collapsed_epochs)
         where = [(e, v) for e, v in zip(epochs, values, strict=True) if e in lost]
