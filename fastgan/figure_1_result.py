@@ -36,14 +36,16 @@ class Figure1:
     def panels(self) -> tuple[Snapshot, Snapshot, Snapshot, Snapshot]:
         """Return the four moments of the paper's figure.
 
-        (a) D has hardly begun; (b) D has been trained while G stood still; (c) G is on its way;
-        (d) the end.
+        (a) D is partly right: half as far from D* as it was at first; (b) D has been trained while
+        G stood still; (c) G is on its way; (d) the end.
         """
         alone = [s for s in self.snapshots if s.n_discriminator_updates <= self.n_alone]
         moving = self.snapshots[len(alone) :]
+        partly = 0.5 * alone[0].discriminator_error
+        begun = next((s for s in alone if s.discriminator_error <= partly), alone[0])
         start = alone[-1].jensen_shannon
         halfway = next((s for s in moving if s.jensen_shannon <= ON_ITS_WAY * start), moving[0])
-        return alone[0], alone[-1], halfway, self.snapshots[-1]
+        return begun, alone[-1], halfway, self.snapshots[-1]
 
     def sentences(self) -> tuple[str, ...]:
         """Say what was found, in nats."""

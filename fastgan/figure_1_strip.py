@@ -24,7 +24,7 @@ HIGHEST = 1.04  # of the panels: D is a probability; a narrow p_g is cut off
 PANEL_SIZE = (2.72, 3.35)  # inches
 
 _WORDS = (
-    ("(a)", "D has hardly begun"),
+    ("(a)", "D is partly right"),
     ("(b)", "D is trained, G stands still"),
     ("(c)", "G follows D"),
     ("(d)", "p$_g$ has come to p$_{data}$"),

@@ -90,7 +90,8 @@ def test_the_strip_has_the_papers_colours_on_each_page(done: Figure1Files) -> No
 def test_the_strip_shows_the_four_moments(done: Figure1Files) -> None:
     found = done.found
     first, trained, halfway, last = found.panels()
-    assert first is found.snapshots[0]
+    assert first.n_discriminator_updates <= 300
+    assert found.snapshots[0].discriminator_error >= 2 * first.discriminator_error > 0
     assert trained.n_discriminator_updates == found.n_alone == 300
     assert trained.n_generator_updates == 0 < halfway.n_generator_updates
     assert last is found.snapshots[-1]

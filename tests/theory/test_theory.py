@@ -126,13 +126,14 @@ def test_what_shares_no_point_is_told_apart_wholly() -> None:
 
 @pytest.mark.parametrize("difference", [1e-2, 1e-5, 1e-8, 1e-11])
 def test_small_divergences_are_not_lost_to_rounding(difference: float) -> None:
-    # To second order the divergence is sum (p - q)^2 / (4 (p + q)), here difference^2 / 2.
-    p = np.array([0.5 + difference / 2, 0.5 - difference / 2])
-    q = p[::-1]
+    # To second order the divergence is sum (p - q)^2 / (4 (p + q)).
+    p = np.array([0.3 + difference, 0.7 - difference])
+    q = np.array([0.3, 0.7])
     expected = np.sum((p - q) ** 2 / (4 * (p + q)))
     found = theory.jensen_shannon(p, q)
-    # The next term of the series is difference^2 / 6 of it, and p has eps / difference of its own.
-    assert found == pytest.approx(expected, rel=difference**2 + 8e-16 / difference)
+    # The next term of the series is t^2 / 6 of it, t at most difference / .6; the terms of first
+    # order cancel, and leave eps / difference of their rounding.
+    assert found == pytest.approx(expected, rel=difference**2 + 8e-16 / difference, abs=0)
 
 
 @settings(deadline=None)
@@ -177,6 +178,15 @@ def test_the_least_probabilities_give_no_nan() -> None:
     assert theory.optimal_discriminator(p, q).tolist() == [0.5, 1.0, 0.0, 0.5]
     assert math.isfinite(theory.criterion(p, q))
     assert theory.jensen_shannon(p, q) == pytest.approx(0, abs=1e-300)
+
+
+def test_a_trace_of_one_among_much_of_the_other_is_no_infinity() -> None:
+    # D* is 1 to the last place at the first point, though p_g is not 0 there.
+    p, q = [0.5, 0.5], [1e-20, 1.0]
+    assert theory.optimal_discriminator(p, q)[0] == 1
+    expected = 0.5 * math.log(1 / 3) + math.log(2 / 3) + 1e-20 * math.log(2e-20)
+    assert theory.criterion(p, q) == pytest.approx(expected, abs=1e-15)
+    assert theory.criterion(q, p) == pytest.approx(expected, abs=1e-15)
 
 
 @pytest.mark.parametrize(
