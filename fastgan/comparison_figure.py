@@ -82,7 +82,8 @@ def comparison_figure(
     with styled(colours):
         strip = 0.52 * len(runs) + 0.35
         figure = Figure(figsize=(8.4, 7.9 + strip), layout="constrained", facecolor=colours.paper)
-        title, plots, bottom = figure.subfigures(3, 1, height_ratios=(0.5, 7.4, strip))
+        parts: Any = figure.subfigures(3, 1, height_ratios=(0.5, 7.4, strip))
+        title, plots, bottom = parts
         _draw_legend(title, runs, colours)
         grid = np.asarray(plots.subfigures(3, 2, wspace=0.04, hspace=0.05))
         _draw_panels(grid, runs, colours)
