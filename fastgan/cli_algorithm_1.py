@@ -63,9 +63,12 @@ def algorithm_1(
 def _table(runs: Any) -> Any:
     from rich.table import Table
 
-    table = Table(title="After the last epoch", title_justify="left")
+    table = Table(
+        title="After the last epoch; nats of validation images, variety: deviation over z",
+        title_justify="left",
+    )
     table.add_column("run", no_wrap=True)
-    for name in ("G's updates", "D(x)", "D(G(z))", "nats", "deviation"):
+    for name in ("G's updates", "D(x)", "D(G(z))", "nats", "variety"):
         table.add_column(name, justify="right")
     table.add_column("outcome")
     columns = (
