@@ -25,6 +25,7 @@ import fastgan
 from benchmarks.machine import machine
 from benchmarks.results import RESULTS, readable
 from benchmarks.step_settings import by_shape
+from fastgan import recipes
 from fastgan.ops import philox
 from fastgan.recipes import Recipe
 
@@ -86,7 +87,8 @@ def images_of(recipe: Recipe) -> tuple[str, torch.Tensor]:
 
 def train(name: str, n_steps: int) -> Measured:
     """Train in this process; the peak is that of its resident memory, start and data counted."""
-    recipe = by_shape(name)
+    is_recipe = name in recipes.names()
+    recipe = recipes.by_name(name) if is_recipe else by_shape(name)
     dataset, images = images_of(recipe)
     mean = images.mean(dim=0, dtype=torch.float64).clamp(0.0, 1.0)
     step = fastgan.make_step(
@@ -106,7 +108,7 @@ def train(name: str, n_steps: int) -> Measured:
         seconds.append(time.perf_counter() - started)
     modules = (step.generator, step.discriminator)
     return Measured(
-        name=name,
+        name=name if is_recipe else f"{name} (its shape)",  # see step_settings
         dataset=dataset,
         n_weights=sum(p.numel() for module in modules for p in module.parameters()),
         step_seconds=tuple(seconds),

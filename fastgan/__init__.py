@@ -14,6 +14,7 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from fastgan import ops as ops
     from fastgan import recipes as recipes
+    from fastgan.algorithm_1 import compare_algorithm_1 as compare_algorithm_1
     from fastgan import theory as theory
     from fastgan.data import Dataset as Dataset
     from fastgan.data import load_dataset as load_dataset
@@ -58,6 +59,7 @@ _PUBLIC: dict[str, str | None] = {
     "Recipe": "fastgan.recipes",
     "TwoSampleTest": "fastgan.two_sample",
     "check_memorisation": "fastgan.memorisation",
+    "compare_algorithm_1": "fastgan.algorithm_1",
     "density_coverage": "fastgan.manifold_metrics",
     "evaluate": "fastgan.evaluation",
     "load_dataset": "fastgan.data",

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 MOST_RUNS = 5  # told apart by colour and by marker
 _MARKERS = ("o", "s", "^", "D", "v")
+# Later runs are drawn over earlier ones in dashes, so that equal curves are all seen.
+_STYLES: tuple[Any, ...] = ("-", "-", (0, (3, 3)), (0, (1, 4)), (0, (0.5, 6)))
 _LN_2 = math.log(2.0)
 _MINUS = "\N{MINUS SIGN}"
 
@@ -107,7 +109,8 @@ def _draw_legend(figure: Any, runs: Sequence[ComparedRun], colours: Theme) -> No
     from matplotlib.lines import Line2D
 
     handles = [
-        Line2D([], [], color=colour_of(i, colours), marker=_MARKERS[i], ms=4, lw=1.9,
+        Line2D([], [], color=colour_of(i, colours), marker=_MARKERS[i], ms=4, lw=2.4,
+                ls=_STYLES[i],
                label=run.label)
         for i, run in enumerate(runs)
     ]  # fmt: skip
@@ -117,7 +120,7 @@ def _draw_legend(figure: Any, runs: Sequence[ComparedRun], colours: Theme) -> No
         )
     figure.legend(
         handles=handles, loc="center", ncols=len(handles), frameon=False, fontsize=9.5,
-        handlelength=1.6, columnspacing=1.5,
+        handlelength=2.4, columnspacing=1.3,
     )  # fmt: skip
 
 
@@ -168,7 +171,7 @@ def _draw_panels(grid: Any, runs: Sequence[ComparedRun], colours: Theme) -> None
 def _lines(
     axes: Any, runs: Sequence[ComparedRun], field: str, colours: Theme, cost: str | None = None
 ) -> None:
-    """Draw a field of each run; the later ones are thinner, so that equal curves are all seen."""
+    """Draw a field of each run, collapsed epochs crossed out."""
     from matplotlib.ticker import MaxNLocator
 
     for number, run in enumerate(runs):
@@ -176,10 +179,10 @@ def _lines(
             continue
         epochs = [int(row["epoch"]) for row in run.metrics]
         values = [_finite(row.get(field)) for row in run.metrics]
-        width = 1.3 + 0.7 * (len(runs) - 1 - number)
+        width = 3.2 if number == 0 else 2.4
         few = len(epochs) <= 25
         axes.plot(
-            epochs, values, color=colour_of(number, colours), lw=width, zorder=2 + number,
+            epochs, values, color=colour_of(number, colours), lw=width, ls=_STYLES[number], dash_capstyle="butt", zorder=2 + number,
             marker=_MARKERS[number] if few else None, ms=3.0 + 1.0 * (len(runs) - 1 - number),
         )  # fmt: skip
         lost = set(run.collapsed_epochs)
