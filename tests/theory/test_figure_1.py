@@ -30,7 +30,7 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> Figure1Files:
 
 @pytest.mark.slow
 def test_the_pair_converges_with_the_discriminator_beside_the_optimal_one(tmp_path: Path) -> None:
-    done = figure_1(tmp_path, 0, n_snapshots=40, animated=False)
+    done = figure_1(tmp_path, 0, n_snapshots=12, animated=False)
     found = done.found
     _, early, on_its_way, last = found.panels()
     # before G moves: p_g visibly wrong, and D near D*, which no constant comes near
@@ -124,6 +124,21 @@ def test_the_animation_has_a_frame_a_snapshot_and_loops(done: Figure1Files) -> N
             assert (frames[-1] == wanted).all(axis=2).sum() > 50
         moved = [np.abs(a - b).mean() for a, b in itertools.pairwise(frames)]
         assert min(moved) > 0.01
+
+
+@pytest.mark.parametrize("field", ["p_g", "discriminator", "arrows"])
+def test_the_animation_moves_what_changes(done: Figure1Files, field: str) -> None:
+    snapshots = (done.found.panels()[1], done.found.snapshots[-1])
+    found = dataclasses.replace(done.found, snapshots=snapshots)
+    moved = tuple(0.8 * number for number in getattr(snapshots[1], field))
+    changed = dataclasses.replace(snapshots[1], **{field: moved})
+    other = dataclasses.replace(found, snapshots=(snapshots[0], changed))
+    frames = []
+    for figure in (found, other):
+        with Image.open(io.BytesIO(animation(figure))) as film:
+            film.seek(1)
+            frames.append(np.asarray(film.convert("RGB")).astype(int))
+    assert np.abs(frames[0] - frames[1]).mean() > 0.05
 
 
 def test_the_colours_are_told(done: Figure1Files) -> None:
