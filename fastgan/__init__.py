@@ -14,8 +14,8 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from fastgan import ops as ops
     from fastgan import recipes as recipes
-    from fastgan.algorithm_1 import compare_algorithm_1 as compare_algorithm_1
     from fastgan import theory as theory
+    from fastgan.algorithm_1 import compare_algorithm_1 as compare_algorithm_1
     from fastgan.data import Dataset as Dataset
     from fastgan.data import load_dataset as load_dataset
     from fastgan.estimators import ParzenWindow as ParzenWindow

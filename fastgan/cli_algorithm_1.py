@@ -64,13 +64,14 @@ def _table(runs: Any) -> Any:
     from rich.table import Table
 
     table = Table(
+        pad_edge=False,
         title="After the last epoch; nats of validation images, variety: deviation over z",
         title_justify="left",
     )
     table.add_column("run", no_wrap=True)
     for name in ("G's updates", "D(x)", "D(G(z))", "nats", "variety"):
         table.add_column(name, justify="right")
-    table.add_column("outcome")
+    table.add_column("outcome", min_width=len("collapsed,"))
     columns = (
         ("real_probability", 3),
         ("fake_probability", 3),

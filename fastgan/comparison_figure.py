@@ -182,7 +182,8 @@ def _lines(
         width = 3.2 if number == 0 else 2.4
         few = len(epochs) <= 25
         axes.plot(
-            epochs, values, color=colour_of(number, colours), lw=width, ls=_STYLES[number], dash_capstyle="butt", zorder=2 + number,
+            epochs, values, color=colour_of(number, colours), lw=width, zorder=2 + number,
+            ls=_STYLES[number], dash_capstyle="butt",
             marker=_MARKERS[number] if few else None, ms=3.0 + 1.0 * (len(runs) - 1 - number),
         )  # fmt: skip
         lost = set(run.collapsed_epochs)

@@ -56,3 +56,13 @@ def test_an_interruption_says_how_all_of_it_goes_on(
     result = invoke("algorithm-1", "--data", tiny(tmp_path / "t.toml"), "--quiet")
     assert result.exit_code == 130
     assert "the same command and --resume" in result.stderr
+
+
+def test_the_table_is_whole_on_a_terminal_of_80_columns(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    recipe = collapsing(tmp_path / "t.toml")
+    text = succeed("algorithm-1", "--data", recipe, "--epochs", 2, "--k", 5, "--out", "all", "-q")
+    assert "\N{HORIZONTAL ELLIPSIS}" not in text
+    assert max(map(len, text.splitlines())) <= 80
