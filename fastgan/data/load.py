@@ -1,4 +1,4 @@
-"""``load_dataset``: from a name or a path to a :class:`Dataset`."""
+"""``load_dataset``, ``load_folds``: from a name or a path to a :class:`Dataset`, or to folds."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from fastgan.data import arrays, cifar10, digits, fer2013, idx, mnist, tfd
+from fastgan.data import arrays, cifar10, digits, faces, fer2013, idx, mnist, tfd
 from fastgan.data.dataset import Dataset
 from fastgan.data.download import DownloadError
 from fastgan.data.locate import (
@@ -25,15 +25,18 @@ from fastgan.data.locate import (
 class _Kind(NamedTuple):
     files: FileSet
     read: Callable[[Search, int], Dataset]
-    download: Callable[[Path], tuple[Path, ...]] | None
+    download: Callable[[Path], tuple[Path, ...]] | None = None
+    read_folds: Callable[[Search], tuple[Dataset, ...]] | None = None
 
 
 _KINDS = {
     "mnist": _Kind(mnist.FILES, mnist.read, mnist.download),
     "cifar10": _Kind(cifar10.FILES, cifar10.read, cifar10.download),
-    "tfd": _Kind(tfd.FILES, tfd.read, None),
-    "fer2013": _Kind(fer2013.FILES, fer2013.read, None),
+    "tfd": _Kind(tfd.FILES, tfd.read, read_folds=tfd.read_folds),
+    "fer2013": _Kind(fer2013.FILES, fer2013.read),
+    "faces": _Kind(faces.FILES, faces.read, read_folds=faces.read_folds),
 }
+_WITH_FOLDS = " and ".join(name for name, kind in _KINDS.items() if kind.read_folds is not None)
 
 DATASET_NAMES: tuple[str, ...] = ("digits", *_KINDS)
 """The names that :func:`load_dataset` knows."""
@@ -59,6 +62,8 @@ def load_dataset(
                                                                                 off, L2 norm 55
     tfd        TFD_48x48.mat                  unlabeled / valid / test of fold  48 x 48, / 255
     fer2013    npz: images, labels, split     as ``split`` says (0 / 1 / 2)     48 x 48, / 255
+    faces      as fer2013: a stand-in for     train of fer2013 / four fifths    48 x 48, / 255
+               tfd, not comparable to it      of the rest / the fifth of fold
     a path     .npy, .npz, IDX images, or a   ``split`` if there, else the      uint8 / 255,
                folder with files as above     last tenth and the tenth before   floats as they are
     =========  =============================  ================================  ==================
@@ -76,7 +81,7 @@ def load_dataset(
     folder : str or path, optional
         Where to look first; only for a name.
     fold : int, default=0
-        The fold of tfd, 0 to 4; 0 for every other data set.
+        The fold of tfd or faces, 0 to 4; 0 for every other data set. :func:`load_folds` reads all.
     download : bool, default=True
         Whether a missing data set may be downloaded.
 
@@ -102,21 +107,61 @@ def load_dataset(
     >>> fastgan.load_dataset("digits")
     Dataset('digits': 1,197 train, 300 validation, 300 test images of 8 x 8 x 1)
     """
-    if not isinstance(name_or_path, str | os.PathLike):
-        raise TypeError(
-            f"name_or_path: expected a name or a path, got {type(name_or_path).__name__}"
-        )
     if not isinstance(fold, int) or isinstance(fold, bool):
         raise TypeError(f"fold: expected an int, got {type(fold).__name__}")
     name = _known_name(name_or_path)
     if name is None:
         return _load_path(_as_path(name_or_path), folder, fold)
-    if name != "tfd":
-        _check_no_fold(fold, name)
     if name == "digits":
+        _check_no_fold(fold, name)
         return digits.load()
     kind = _KINDS[name]
+    if kind.read_folds is None:
+        _check_no_fold(fold, name)
     return kind.read(_locate(kind, user_folders(folder), download=download), fold)
+
+
+def load_folds(
+    name_or_path: str | os.PathLike[str],
+    *,
+    folder: str | os.PathLike[str] | None = None,
+    download: bool = True,
+) -> tuple[Dataset, ...]:
+    """Load all folds of a data set, as :func:`fastgan.evaluation.evaluate_folds` takes them.
+
+    One model is trained for all of them: ``train`` is ONE tensor, which the folds share (a
+    gigabyte, of TFD), and only ``validation`` and ``test`` differ.
+
+    Parameters
+    ----------
+    name_or_path, folder, download
+        As in :func:`load_dataset`.
+
+    Returns
+    -------
+    tuple of Dataset
+        Five of tfd and of faces; one of every other data set.
+
+    Raises
+    ------
+    ValueError
+        If the folds of a TFD file do not have the same unlabeled images; else as
+        :func:`load_dataset`, whose other errors these are too.
+    """
+    name = _known_name(name_or_path)
+    if name is not None:
+        kind = _KINDS.get(name)
+        if kind is not None and kind.read_folds is not None:
+            return kind.read_folds(_locate(kind, user_folders(folder), download=download))
+    elif folder is None:
+        path = _as_path(name_or_path)
+        if path.is_dir():
+            kind, found = _kind_in(path)
+            if kind.read_folds is not None:
+                return kind.read_folds(found)
+        elif path.suffix.lower() == ".mat":
+            return tfd.read_folds(Search((path,), ()))
+    return (load_dataset(name_or_path, folder=folder, download=download),)
 
 
 def _locate(kind: _Kind, named: list[tuple[Path, str]], *, download: bool) -> Search:
@@ -140,6 +185,10 @@ def _locate(kind: _Kind, named: list[tuple[Path, str]], *, download: bool) -> Se
 
 
 def _known_name(name_or_path: str | os.PathLike[str]) -> str | None:
+    if not isinstance(name_or_path, str | os.PathLike):
+        raise TypeError(
+            f"name_or_path: expected a name or a path, got {type(name_or_path).__name__}"
+        )
     if not isinstance(name_or_path, str):
         return None
     plain = name_or_path.lower().replace("-", "").replace("_", "")
@@ -162,7 +211,9 @@ def _as_path(name_or_path: str | os.PathLike[str]) -> Path:
 
 def _check_no_fold(fold: int, name: str) -> None:
     if fold != 0:
-        raise ValueError(f"fold: expected 0, since only tfd has folds, got {fold} for {name}")
+        raise ValueError(
+            f"fold: expected 0, since only {_WITH_FOLDS} have folds, got {fold} for {name}"
+        )
 
 
 def _load_path(path: Path, folder: str | os.PathLike[str] | None, fold: int) -> Dataset:
@@ -199,13 +250,19 @@ def _load_path(path: Path, folder: str | os.PathLike[str] | None, fold: int) -> 
 
 
 def _load_folder(path: Path, fold: int) -> Dataset:
+    kind, found = _kind_in(path)
+    if kind.read_folds is None:
+        _check_no_fold(fold, kind.files.name)
+    return kind.read(found, fold)
+
+
+def _kind_in(path: Path) -> tuple[_Kind, Search]:
+    """Return the first known data set whose files are all in a folder, and the files."""
     for name, kind in _KINDS.items():
         here = FileSet(name, (), kind.files.alternatives, kind.files.home)
         found = search(here, [(path, "path")])
         if found.paths:
-            if name != "tfd":
-                _check_no_fold(fold, name)
-            return kind.read(found, fold)
+            return kind, found
     pickled = search(
         FileSet("cifar10", (), cifar10.PICKLED_FILES.alternatives, ""), [(path, "path")]
     )

@@ -7,7 +7,7 @@ The file holds ``images`` (n, 48, 48) uint8, ``folds`` (n, 5) with 0 unlabeled, 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -45,36 +45,79 @@ def read(found: Search, fold: int) -> Dataset:
     ValueError
         If the file is not a MATLAB 5 file with the fields above, or ``fold`` is not in it.
     """
-    path = found.paths[0]
+    file = _open(found.paths[0])
+    if not 0 <= fold < file.n_folds:
+        raise ValueError(f"fold: expected 0 to {file.n_folds - 1}, got {fold}")
+    chosen = file.rows_of(fold)
+    return file.fold(fold, chosen, unit_pixels(file.images[chosen[_UNLABELED]]))
+
+
+def read_folds(found: Search) -> tuple[Dataset, ...]:
+    """Read all folds, which share one training tensor.
+
+    Raises
+    ------
+    ValueError
+        As :func:`read`, and if the folds do not have the same unlabeled images.
+    """
+    file = _open(found.paths[0])
+    chosen = [file.rows_of(fold) for fold in range(file.n_folds)]
+    unlabeled = chosen[0][_UNLABELED]
+    for fold, rows in enumerate(chosen):
+        if not np.array_equal(rows[_UNLABELED], unlabeled):
+            raise ValueError(
+                f"{file.path}: folds: expected the same unlabeled images in every fold, since one "
+                f"model is trained for all, got others in fold {fold} than in fold 0"
+            )
+    train = unit_pixels(file.images[unlabeled])
+    return tuple(file.fold(fold, rows, train) for fold, rows in enumerate(chosen))
+
+
+class _File(NamedTuple):
+    path: Path
+    images: npt.NDArray[Any]
+    folds: npt.NDArray[Any]
+    labels: Tensor
+
+    @property
+    def n_folds(self) -> int:
+        return int(self.folds.shape[1])
+
+    def rows_of(self, fold: int) -> dict[int, npt.NDArray[np.bool_]]:
+        """Return which images are of each set that is used, as a mask a code."""
+        codes = self.folds[:, fold]
+        if not np.isin(codes, (0, 1, 2, 3)).all():
+            got = np.unique(codes).tolist()
+            raise ValueError(f"{self.path}: folds: expected {_CODES}, got {got}")
+        chosen = {code: codes == code for code in (_UNLABELED, _VALIDATION, _TEST)}
+        for code, rows in chosen.items():
+            if not rows.any():
+                raise ValueError(
+                    f"{self.path}: folds: expected images of every set ({_CODES}), got none with "
+                    f"code {code} in fold {fold}"
+                )
+        return chosen
+
+    def fold(self, fold: int, chosen: dict[int, npt.NDArray[np.bool_]], train: Tensor) -> Dataset:
+        return Dataset(
+            name="tfd",
+            train=train,
+            validation=unit_pixels(self.images[chosen[_VALIDATION]]),
+            test=unit_pixels(self.images[chosen[_TEST]]),
+            image_shape=(IMAGE_SIZE, IMAGE_SIZE, 1),
+            validation_labels=self.labels[torch.from_numpy(chosen[_VALIDATION])],
+            test_labels=self.labels[torch.from_numpy(chosen[_TEST])],
+            source=f"Toronto Face Database, fold {fold} of {self.path}",
+            comparable_to="TFD",
+        )
+
+
+def _open(path: Path) -> _File:
     fields = _load(path)
     images, folds, expressions = (fields[name] for name in _FIELDS)
     _check(path, images, folds, expressions)
-    if not 0 <= fold < folds.shape[1]:
-        raise ValueError(f"fold: expected 0 to {folds.shape[1] - 1}, got {fold}")
-    codes = folds[:, fold]
-    if not np.isin(codes, (0, 1, 2, 3)).all():
-        raise ValueError(f"{path}: folds: expected {_CODES}, got {np.unique(codes).tolist()}")
-    rows: dict[int, Tensor] = {}
-    for code in (_UNLABELED, _VALIDATION, _TEST):
-        chosen = codes == code
-        if not chosen.any():
-            raise ValueError(
-                f"{path}: folds: expected images of every set ({_CODES}), got none with code "
-                f"{code} in fold {fold}"
-            )
-        rows[code] = unit_pixels(images[chosen])
     labels = torch.from_numpy(expressions.ravel().astype(np.int64) - 1)
-    return Dataset(
-        name="tfd",
-        train=rows[_UNLABELED],
-        validation=rows[_VALIDATION],
-        test=rows[_TEST],
-        image_shape=(IMAGE_SIZE, IMAGE_SIZE, 1),
-        validation_labels=labels[torch.from_numpy(codes == _VALIDATION)],
-        test_labels=labels[torch.from_numpy(codes == _TEST)],
-        source=f"Toronto Face Database, fold {fold} of {path}",
-        comparable_to="TFD",
-    )
+    return _File(path, images, folds, labels)
 
 
 def _load(path: Path) -> dict[str, Any]:

@@ -44,13 +44,13 @@ def value_of(dataset) -> int:
 
 def test_public_name():
     assert fastgan.load_dataset is load_dataset
-    assert DATASET_NAMES == ("digits", "mnist", "cifar10", "tfd", "fer2013")
+    assert DATASET_NAMES == ("digits", "mnist", "cifar10", "tfd", "fer2013", "faces")
 
 
 @pytest.mark.parametrize("name", ["mnst", "imagenet", "digit", "", "cifar 10", "mnist2"])
 def test_unknown_name(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    sentence = "expected one of digits, mnist, cifar10, tfd, fer2013, or the path of an existing"
+    sentence = "expected one of digits, mnist, cifar10, tfd, fer2013, faces, or the path of an ex"
     with pytest.raises(ValueError, match=re.escape(sentence)) as caught:
         load_dataset(name)
     assert repr(name) in str(caught.value)
@@ -75,7 +75,7 @@ def test_fold_of_wrong_type(wrong):
 
 @pytest.mark.parametrize("name", ["digits", "mnist", "cifar10", "fer2013"])
 def test_fold_where_there_are_none(name):
-    sentence = f"fold: expected 0, since only tfd has folds, got 1 for {name}"
+    sentence = f"fold: expected 0, since only tfd and faces have folds, got 1 for {name}"
     with pytest.raises(ValueError, match=re.escape(sentence)):
         load_dataset(name, fold=1)
 
