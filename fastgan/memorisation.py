@@ -10,14 +10,13 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
 from fastgan.data import Dataset
+from fastgan.hit_statistics import expected_hits
 from fastgan.memorisation_result import N_PAIRS, NEAR_LEVEL, Memorisation
-from fastgan.neighbor_index import NeighborIndex
-from fastgan.samples import Samples
+from fastgan.nearest_training import NearestTraining
 
 # The middle in steps of a hundredth, the tails finer, so that both can be drawn.
 _TAIL = tuple(round(n * 10.0**-power, power) for power in (4, 3) for n in range(1, 10))
@@ -28,7 +27,6 @@ QUANTILES = (
     *(round(1 - level, 4) for level in reversed(_TAIL)),
     1.0,
 )
-_BLOCK_BYTES = 256 * 2**20  # of samples read at once: an array mapped from a file stays there
 
 
 def check_memorisation(
@@ -68,19 +66,16 @@ def check_memorisation(
         If the shape does not fit the data set, a number of images is below 1 or above what there
         is, or a sample is not finite.
     """
-    checked = Samples(samples)
-    if checked.n_features != dataset.n_features:
-        raise ValueError(
-            f"samples: expected {dataset.n_features} columns as in the data set "
-            f"{dataset.name!r}, got shape {(checked.n_samples, checked.n_features)}"
-        )
-    n_samples = _checked_count(n_samples, "n_samples", checked.n_samples, "samples")
-    n_held_out = _checked_count(n_held_out, "n_held_out", len(dataset.test), "test images")
+    return memorisation_of(
+        NearestTraining(samples, dataset, n_samples=n_samples, n_held_out=n_held_out, impl=impl)
+    )
 
-    dtype = _dtype(samples)
-    index = NeighborIndex(dataset.train.to(device="cpu", dtype=dtype), impl=impl)
-    sample_distances, sample_nearest = _nearest(index, checked, n_samples, dtype)
-    held_out_distances, held_out_nearest = _nearest(index, Samples(dataset.test), n_held_out, dtype)
+
+def memorisation_of(nearest: NearestTraining) -> Memorisation:
+    """Return what :func:`check_memorisation` does, from a search that others may share."""
+    dataset, n_samples, n_held_out = nearest.dataset, nearest.n_samples, nearest.n_held_out
+    sample_distances, sample_nearest = nearest.of_samples.distances, nearest.of_samples.images
+    held_out_distances, held_out_nearest = nearest.of_test.distances, nearest.of_test.images
 
     near = float(np.quantile(held_out_distances, NEAR_LEVEL))
     sample_counts, held_out_counts = (
@@ -132,63 +127,3 @@ def nearer_probability(distances: NDArray[np.float64], others: NDArray[np.float6
     up_to = np.searchsorted(ordered, distances, side="right")
     n_pairs = len(distances) * len(others)
     return (2 * n_pairs - int(below.sum()) - int(up_to.sum())) / (2 * n_pairs)
-
-
-def expected_hits(counts: NDArray[np.int64], n_drawn: int) -> float:
-    """Return how many different kinds a random subset of ``n_drawn`` has, on average.
-
-    ``sum_j 1 - C(n - c_j, n_drawn) / C(n, n_drawn)`` over kinds j that come c_j times among n:
-    Hurlbert, *The Nonconcept of Species Diversity* (Ecology 52, 1971).
-
-    Parameters
-    ----------
-    counts : ndarray of shape (n_kinds,), int64
-        How often each kind comes; zeros are allowed.
-    n_drawn : int, from 1 to the sum of counts
-    """
-    n = int(counts.sum())
-    if n_drawn == n:
-        return float((counts > 0).sum())
-    sizes, n_kinds = np.unique(counts[counts > 0], return_counts=True)
-    left = torch.tensor(n - sizes, dtype=torch.float64)
-    whole, drawn = torch.tensor([n, n_drawn], dtype=torch.float64)
-    log_missed = (
-        torch.lgamma(left + 1)
-        - torch.lgamma((left - drawn).clamp(min=0) + 1)
-        - torch.lgamma(whole + 1)
-        + torch.lgamma(whole - drawn + 1)
-    )
-    hit = torch.where(left >= drawn, -torch.expm1(log_missed), 1.0)
-    return float(hit @ torch.tensor(n_kinds, dtype=torch.float64))
-
-
-def _nearest(
-    index: NeighborIndex, rows: Samples, n_rows: int, dtype: torch.dtype
-) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """Return the distance of each row to its nearest training image, and that image's number."""
-    n_block = max(1, _BLOCK_BYTES // (8 * rows.n_features))
-    squared, nearest = np.empty(n_rows), np.empty(n_rows, dtype=np.int64)
-    for first in range(0, n_rows, n_block):
-        last = min(first + n_block, n_rows)
-        block = _as_tensor(rows.block(first, last), dtype)
-        found, indices = index.query(block)
-        squared[first:last], nearest[first:last] = found[:, 0], indices[:, 0]
-    return np.sqrt(squared), nearest
-
-
-def _dtype(samples: NDArray[Any] | Tensor) -> torch.dtype:
-    return torch.float64 if samples.dtype.itemsize == 8 else torch.float32
-
-
-def _as_tensor(rows: NDArray[Any] | Tensor, dtype: torch.dtype) -> Tensor:
-    if isinstance(rows, np.ndarray) and not rows.flags.writeable:
-        rows = rows.copy()  # a part of a file opened for reading: torch wants to be able to write
-    return torch.as_tensor(rows).to(device="cpu", dtype=dtype)
-
-
-def _checked_count(count: int | None, name: str, available: int, what: str) -> int:
-    if count is None:
-        return available
-    if isinstance(count, bool) or int(count) != count or not 1 <= count <= available:
-        raise ValueError(f"{name}: expected 1 to the {available:,} {what} there are, got {count}")
-    return int(count)

@@ -20,20 +20,22 @@ LAYERS = [
     {"backends", "reference", "collapse", "jackknife", "parzen_stream_files"},
     {"ops", "parzen_stream", "parzen_of_stream"},
     {"recipes", "recipe_files", "data", "samples", "scores", "checkpoints", "best_weights"}
-    | {"memorisation_result", "parzen_protocol", "streamed_evaluation"},
+    | {"memorisation_result", "parzen_protocol", "streamed_evaluation"}
+    | {"helvetica_result", "hit_statistics"},
     {"layers", "costs"},
     {"models"},
     {"training_step", "autograd_step", "fused", "steps"},
     {"runs", "curves", "estimators", "evaluation", "figures", "memorisation", "training"}
     | {"manifold_metrics", "nearest_graph", "two_sample"}
-    | {"memorisation_figure", "memorisation_pairs", "neighbor_index"}
+    | {"memorisation_figure", "memorisation_pairs", "neighbor_index", "nearest_training"}
+    | {"helvetica", "helvetica_figure"}
     | {"epoch_record", "restarts"}
     | {"figure_1", "figure_1_pair", "figure_1_snapshot", "figure_1_training"}
     | {"figure_1_result", "figure_1_strip", "figure_1_animation"},
     {"comparison_figure"},
     {"report_parts", "report"},
     {"algorithm_1"},
-    {"reproduce", "tables", "mistakes", "memorisation_table"},
+    {"reproduce", "tables", "mistakes", "memorisation_table", "helvetica_table"},
     {"cli", "cli_shared", "cli_training", "cli_figure_1", "cli_algorithm_1"},
     {"__main__"},
 ]

@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
-import itertools
 import json
-import math
 
 import numpy as np
 import pytest
 import scipy.stats
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
-from fastgan import memorisation
+from fastgan import nearest_training
 from fastgan.data import Dataset, load_dataset
 from fastgan.memorisation import (
     QUANTILES,
     check_memorisation,
-    expected_hits,
     nearer_probability,
 )
 from fastgan.memorisation_result import (
@@ -138,11 +135,11 @@ def test_a_file_is_read_part_by_part(dataset, samples, tmp_path, monkeypatch):
     whole = check_memorisation(samples, dataset)
     np.save(tmp_path / "samples.npy", samples.numpy())
     mapped = np.load(tmp_path / "samples.npy", mmap_mode="r")
-    monkeypatch.setattr(memorisation, "_BLOCK_BYTES", 8 * 6 * 37)
+    monkeypatch.setattr(nearest_training, "_BLOCK_BYTES", 8 * 6 * 37)
     asked = []
-    query = memorisation.NeighborIndex.query
+    query = nearest_training.NeighborIndex.query
     monkeypatch.setattr(
-        memorisation.NeighborIndex,
+        nearest_training.NeighborIndex,
         "query",
         lambda self, rows, *rest: (asked.append(len(rows)), query(self, rows, *rest))[1],
     )
@@ -151,7 +148,7 @@ def test_a_file_is_read_part_by_part(dataset, samples, tmp_path, monkeypatch):
     assert sum(asked) == 700
 
 
-# the two statistics
+# the statistic
 
 
 @given(
@@ -164,29 +161,6 @@ def test_nearer_probability_is_mann_whitneys_u(ours, others):
     assert found == sum(pairs) / len(pairs)
     u = scipy.stats.mannwhitneyu(others, ours).statistic
     assert found == pytest.approx(u / (len(ours) * len(others)), abs=1e-15)
-
-
-@settings(deadline=None)
-@given(st.lists(st.integers(0, 4), min_size=1, max_size=6), st.data())
-def test_expected_hits_is_the_mean_over_all_subsets(counts, data):
-    drawn = [kind for kind, count in enumerate(counts) for _ in range(min(count, 2))]
-    if not drawn:
-        return
-    n_drawn = data.draw(st.integers(1, len(drawn)))
-    subsets = [len(set(subset)) for subset in itertools.combinations(drawn, n_drawn)]
-    found = expected_hits(np.bincount(drawn), n_drawn)
-    # four lgammas below 30 in size, each within an ulp or two
-    assert found == pytest.approx(sum(subsets) / len(subsets), rel=1e-13)
-
-
-def test_expected_hits_of_many():
-    """Every kind as often as another: sum of 1 - C(n - c, m) / C(n, m), in exact integers."""
-    n_kinds, each, n_drawn = 300, 40, 2_000
-    n = n_kinds * each
-    missed = math.comb(n - each, n_drawn) / math.comb(n, n_drawn)
-    found = expected_hits(np.full(n_kinds, each), n_drawn)
-    # lgamma(12,000) is about 1e5: its rounding is 1e5 eps, and four of them make the error
-    assert found == pytest.approx(n_kinds * (1 - missed), rel=4 * 1e5 * np.finfo(float).eps)
 
 
 # what is kept and said
