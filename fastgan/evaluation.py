@@ -11,7 +11,6 @@ so a memory-mapped array of any length will do.
 
 from __future__ import annotations
 
-import math
 import os
 import time
 from collections.abc import Sequence
@@ -20,10 +19,11 @@ from typing import Any
 
 import numpy as np
 
-from fastgan.data import Dataset, load_dataset
+from fastgan.data import Dataset, load_dataset, load_folds
 from fastgan.parzen_protocol import Options, Progress, checked_sigmas, choose, score, sigma_data
 from fastgan.published import (
     COMPARABILITY_WARNING,
+    FOLD_ERROR_NOTE,
     GMMN_SIGMAS,
     N_SAMPLES_PUBLISHED,
     REAL_DATA_NOTE,
@@ -38,6 +38,7 @@ from fastgan.streamed_evaluation import evaluate_stream
 
 __all__ = [
     "COMPARABILITY_WARNING",
+    "FOLD_ERROR_NOTE",
     "GMMN_SIGMAS",
     "N_SAMPLES_PUBLISHED",
     "REAL_DATA_NOTE",
@@ -178,7 +179,7 @@ def evaluate(
 
 def evaluate_folds(
     model_or_samples: Any,
-    datasets: Sequence[Dataset],
+    datasets: Sequence[Dataset] | str,
     *,
     n_samples: int | None = None,
     sigmas: Sequence[float] | None = None,
@@ -186,30 +187,43 @@ def evaluate_folds(
     seed: int = 0,
     n_blocks: int = 50,
     impl: str = "auto",
+    progress: Progress | None = None,
 ) -> FoldEvaluation:
     """Evaluate one model on every fold of a data set, and aggregate over the folds.
 
     One draw of samples serves all folds, since TFD's unlabeled training set is the same in each.
     With ``sigma_variant="paper"`` every fold chooses its own sigma; with "gmmn" ONE sigma, the
-    best by the mean over folds of their validation means, serves all. Other arguments, results and
-    errors are those of :func:`evaluate` and :func:`aggregate_folds`.
+    best by the mean over folds of their validation means, serves all. ``datasets`` are the folds as
+    :func:`fastgan.data.load_folds` returns them, or the name or path that it takes. Other
+    arguments, results and errors are those of :func:`evaluate` and :func:`aggregate_folds`.
     """
+    datasets = load_folds(datasets) if isinstance(datasets, str) else datasets
     if not datasets:
         raise ValueError("datasets: expected at least one fold, got none")
     _check_n_blocks(n_blocks)
     samples = draw_samples(model_or_samples, n_samples, seed)
-    n_images, choices = [], []
-    for dataset in datasets:
+    n_passes = 2 * len(datasets)
+
+    def part(number: int) -> Progress | None:
+        n = samples.n_samples
+        return None if progress is None else _from(progress, number * n, n_passes * n)
+
+    n_images, choices, seconds = [], [], []
+    for number, dataset in enumerate(datasets):
+        started = time.perf_counter()
         _check_features(samples, dataset)
         images, grid = sigma_data(dataset, sigma_variant, sigmas, seed)
         n_images.append(len(images))
-        choices.append(choose(images, samples, grid, impl, None))
+        choices.append(choose(images, samples, grid, impl, part(number)))
+        seconds.append(time.perf_counter() - started)
     if sigma_variant == "gmmn":
         choices = _one_sigma(choices)
     folds = []
-    for dataset, choice, n_validation in zip(datasets, choices, n_images, strict=True):
-        options = Options(n_validation, sigma_variant, seed, n_blocks, impl, None)
-        folds.append(score(samples, dataset, choice, options, time.perf_counter()))
+    for number, (dataset, choice) in enumerate(zip(datasets, choices, strict=True)):
+        started = time.perf_counter() - seconds[number]
+        passed = part(len(datasets) + number)
+        options = Options(n_images[number], sigma_variant, seed, n_blocks, impl, passed)
+        folds.append(score(samples, dataset, choice, options, started))
     return aggregate_folds(folds)
 
 
@@ -221,21 +235,10 @@ def aggregate_folds(folds: Sequence[Evaluation]) -> FoldEvaluation:
     Raises
     ------
     ValueError
-        If there is no fold, or folds differ in sample count, sigma variant or column of the table.
+        If there is no fold, or folds differ in data set, sample count, sigma variant or column of
+        the table.
     """
-    if not folds:
-        raise ValueError("folds: expected at least one evaluation, got none")
-    for name in ("n_samples", "sigma_variant", "comparable_to"):
-        values = {getattr(fold, name) for fold in folds}
-        if len(values) > 1:
-            listed = ", ".join(sorted(str(value) for value in values))
-            raise ValueError(f"folds: expected one {name} for all folds, got {listed}")
-    means = np.array([fold.mean for fold in folds])
-    return FoldEvaluation(
-        folds=tuple(folds),
-        mean=float(means.mean()),
-        standard_error=float(means.std(ddof=0) / math.sqrt(len(folds))),
-    )
+    return FoldEvaluation.of(folds)
 
 
 def _one_sigma(choices: list[SigmaChoice]) -> list[SigmaChoice]:

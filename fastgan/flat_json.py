@@ -26,10 +26,22 @@ def read_fields(cls: type, text: str | bytes, what: str) -> dict[str, Any]:
         If the text is not JSON, a field is missing, unknown or of another type, or a number is not
         finite; the message names the field.
     """
+    return checked_fields(cls, read_object(text, what), what)
+
+
+def read_object(text: str | bytes, what: str) -> dict[str, Any]:
+    """Return a JSON object; ValueError, which calls it ``what``, if the text is none."""
     try:
         values = json.loads(text)
     except ValueError as error:
         raise ValueError(f"{what}: expected JSON, got {error}") from error
+    if not isinstance(values, dict):
+        raise ValueError(f"{what}: expected a JSON object, got {type(values).__name__}")
+    return values
+
+
+def checked_fields(cls: type, values: Any, what: str) -> dict[str, Any]:
+    """Return the fields of a flat dataclass from what JSON held; as :func:`read_fields`."""
     if not isinstance(values, dict):
         raise ValueError(f"{what}: expected a JSON object, got {type(values).__name__}")
     fields = {field.name: str(field.type) for field in dataclasses.fields(cls)}

@@ -30,6 +30,12 @@ STANDARD_ERROR_NOTE = (
     "The published ±2 covers the choice of test images only: neither the draw of the samples nor "
     "the seed of the training run."
 )
+FOLD_ERROR_NOTE = (
+    "± is the error across folds: the standard deviation (ddof 0) of the folds' means, divided by "
+    "the square root of their number. The paper's TFD column has such an error; how it was "
+    "aggregated was not released, this rule is ours. It covers neither the draw of the samples nor "
+    "the seed of the training run."
+)
 
 
 @dataclass(frozen=True)

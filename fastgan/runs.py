@@ -113,6 +113,11 @@ class Run:
         return self._of_weights("evaluation", ".json")
 
     @property
+    def folds_path(self) -> Path:
+        """``folds.json`` and so on: in place of :attr:`evaluation_path` where data have folds."""
+        return self._of_weights("folds", ".json")
+
+    @property
     def evaluation_part_path(self) -> Path:
         """``evaluation.part.safetensors`` and so on: what an interrupted evaluation has kept."""
         return self._of_weights("evaluation", ".part.safetensors")
