@@ -11,10 +11,9 @@ from typing import Annotated, Any
 
 import typer
 
-from fastgan import __version__, cli_algorithm_1, cli_figure_1, cli_training
+from fastgan import __version__, cli_algorithm_1, cli_evaluate, cli_figure_1, cli_training
 from fastgan.cli_shared import (
     Data,
-    Device,
     Folder,
     Impl,
     NSamples,
@@ -113,78 +112,7 @@ def sample(
     show(f"{len(drawn)} samples: {out}")
 
 
-@app.command(
-    epilog="Examples: `fastgan evaluate runs/mnist/seed-0`, "
-    "`fastgan evaluate runs/mnist/seed-0 --weights best`, "
-    "`fastgan evaluate runs/mnist/seed-0 --n-samples 1e7`, "
-    "`fastgan evaluate --samples samples.npy --data mnist`"
-)
-def evaluate(
-    run: Annotated[Path | None, typer.Argument(help="A run folder.")] = None,
-    samples: Annotated[
-        Path | None, typer.Option(help="A .npy file of samples, in the data's scale.")
-    ] = None,
-    data: Data = None,
-    folder: Folder = None,
-    n_samples: NSamples = None,
-    seed: Annotated[int | None, typer.Option(min=0, help="Draws the samples.")] = None,
-    weights: Weights = "model",
-    sigma_variant: Annotated[str, typer.Option(help="paper, or gmmn.")] = "paper",
-    json: Annotated[bool, typer.Option("--json", help="Print JSON in place of a table.")] = False,
-    impl: Impl = "auto",
-    device: Device = "cpu",
-    threads: Threads = None,
-) -> None:
-    """Score a run, or a file of samples, by the Parzen protocol, beside the published results.
-
-    Above 10,000 samples they are drawn as they are needed and never held; the score at 1,000,
-    10,000, ... samples is printed too. Ctrl-C keeps what is done: the same command goes on.
-    """
-    import numpy as np
-    import torch
-
-    from fastgan import tables
-    from fastgan.backends import resolve_device
-    from fastgan.evaluation import evaluate as score
-    from fastgan.files import write_atomically
-    from fastgan.progress import counting
-
-    set_up(threads, True)
-    where = resolve_device(device)
-    source: Any
-    checkpoint = None
-    if run is not None and samples is None:
-        opened, dataset = run_and_dataset(run, data, folder, weights)
-        source = opened.generator.to(where)
-        seed = opened.recipe.seed if seed is None else seed
-        n_samples = opened.recipe.n_samples if n_samples is None else n_samples
-        checkpoint = opened.evaluation_part_path
-    elif samples is not None and run is None:
-        if data is None:
-            raise ValueError("data: expected the data set that the samples are of (--data)")
-        source, dataset = read_samples(samples), dataset_of(data, folder)
-        if where.type != "cpu":  # all of them, as far as its memory goes
-            source = torch.from_numpy(np.ascontiguousarray(source)).to(where)
-    else:
-        raise ValueError("evaluate: expected a run folder or --samples, one of the two")
-    with counting("samples") as progress:
-        found = score(
-            source,
-            dataset,
-            n_samples=n_samples,
-            sigma_variant=sigma_variant,
-            seed=seed or 0,
-            impl=impl,
-            progress=progress,
-            checkpoint=checkpoint,
-        )
-    if run is not None:
-        write_atomically(opened.evaluation_path, found.to_json().encode())
-    if json:
-        typer.echo(found.to_json(), nl=False)
-    else:
-        show(tables.results(found), *tables.curve(found), tables.errors(found))
-        show(*found.warnings())
+app.command(epilog=cli_evaluate.EXAMPLES)(cli_evaluate.evaluate)
 
 
 @app.command(

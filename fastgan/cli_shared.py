@@ -92,6 +92,13 @@ def dataset_of(name: str, folder: Path | None) -> Dataset:
     return load_dataset(name, folder=folder if name in DATASET_NAMES else None)
 
 
+def folds_of(name: str, folder: Path | None) -> tuple[Dataset, ...]:
+    """Read all folds of a data set, or the one data set that has none, by its name or its path."""
+    from fastgan.data import DATASET_NAMES, load_folds
+
+    return load_folds(name, folder=folder if name in DATASET_NAMES else None)
+
+
 def run_of(folder: Path, weights: str) -> Run:
     """Open a run folder, seen with one of its generators."""
     from fastgan.runs import Run

@@ -19,6 +19,7 @@ from fastgan.cli_shared import (
     StopOnCollapse,
     Threads,
     dataset_of,
+    folds_of,
     recipe_of,
     set_up,
     show,
@@ -179,7 +180,7 @@ def reproduce(
     try:
         done = run_experiment(
             chosen,
-            dataset=dataset_of(chosen.dataset, folder),
+            dataset=folds_of(chosen.dataset, folder),
             seeds=range(max_seeds) if seed is None else (seed,),
             n_samples=n_samples,
             folder=out,
@@ -191,7 +192,7 @@ def reproduce(
             f"{error}. With all that follows: the same command and --resume"
         ) from error
     found = done.evaluation
-    show(tables.results(found), tables.errors(found), *found.warnings())
+    show(*tables.scores(found), *found.warnings())
     for lost in done.lost:
         show(f"set aside: seed {lost.seed}, epoch {lost.epoch}: {lost.message}")
     show(

@@ -14,13 +14,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from fastgan import recipes
-from fastgan.data import Dataset, load_dataset
-from fastgan.evaluation import Evaluation, evaluate
+from fastgan.data import Dataset, load_folds
 from fastgan.figures import curves, figure_2, figure_3, sample_grid
 from fastgan.files import write_atomically
+from fastgan.kept_evaluation import evaluate_each_fold, keep_evaluation
 from fastgan.memorisation import check_memorisation
 from fastgan.memorisation_figure import memorisation_figure
 from fastgan.memorisation_pairs import nearest_pairs
@@ -35,6 +36,7 @@ from fastgan.report import (
 )
 from fastgan.restarts import LostSeed, lost_before, train_with_restarts
 from fastgan.runs import Run
+from fastgan.scores import Evaluation, FoldEvaluation
 from fastgan.training import TrainingOptions
 
 N_FIGURE_SAMPLES = 100
@@ -50,7 +52,7 @@ class Reproduction:
     """
 
     run: Run
-    evaluation: Evaluation
+    evaluation: Evaluation | FoldEvaluation
     lost: tuple[LostSeed, ...]
     collapsed: bool
     report: Path
@@ -61,7 +63,7 @@ class Reproduction:
 def reproduce(
     recipe: Recipe | str = "digits",
     *,
-    dataset: Dataset | None = None,
+    dataset: Dataset | Sequence[Dataset] | None = None,
     seeds: Sequence[int] = (0, 1, 2, 3, 4),
     n_epochs: int | None = None,
     n_samples: int | None = None,
@@ -75,8 +77,9 @@ def reproduce(
     ----------
     recipe : Recipe or str
         What to train, or its name.
-    dataset : Dataset, optional
-        By default the recipe's own.
+    dataset : Dataset or sequence of Dataset, optional
+        By default the recipe's own. Several are its folds (:func:`fastgan.data.load_folds`): ONE
+        model is trained, on the first's training images, and evaluated on each fold.
     seeds : sequence of int
         Tried in turn until a run is not reported as collapsed. All but the last are stopped at the
         first warning; the last is trained to its end whatever happens, so that there is a result.
@@ -99,7 +102,8 @@ def reproduce(
     Raises
     ------
     ValueError
-        If there is no seed, or as :func:`fastgan.train` and :func:`fastgan.evaluate`.
+        If there is no seed or no fold, if folds do not have the same training images, or as
+        :func:`fastgan.train` and :func:`fastgan.evaluate`.
     OSError
         If the folder cannot be written, or holds a run of such a seed and ``resume`` is not set.
     """
@@ -110,18 +114,36 @@ def reproduce(
     if n_epochs is not None:
         recipe = recipe.replace(n_epochs=n_epochs)
     options = options or TrainingOptions()
-    dataset = load_dataset(recipe.dataset) if dataset is None else dataset
+    if dataset is None:
+        dataset = load_folds(recipe.dataset)
+    folds = (dataset,) if isinstance(dataset, Dataset) else tuple(dataset)
+    if not folds:
+        raise ValueError("dataset: expected at least one fold, got none")
+    dataset = folds[0]
+    for number, fold in enumerate(folds):
+        if fold.train is not dataset.train and not torch.equal(fold.train, dataset.train):
+            raise ValueError(
+                "dataset: expected the same training images in every fold, since one model is "
+                f"trained for all, got others in fold {number} than in fold 0"
+            )
     trained = train_with_restarts(
         recipe, dataset=dataset, seeds=seeds, folder=folder, options=options, say=say
     )
     run = trained.run
 
     n_samples = recipe.n_samples if n_samples is None else n_samples
-    say(f"evaluating {n_samples:,} samples on {len(dataset.test):,} test images")
-    evaluation = evaluate(
-        run.generator, dataset, n_samples=n_samples, seed=run.recipe.seed, impl=options.impl
+    n_test = sum(len(fold.test) for fold in folds)
+    by_folds = f" in {len(folds)} folds" if len(folds) > 1 else ""
+    say(f"evaluating {n_samples:,} samples on {n_test:,} test images{by_folds}")
+    evaluation = evaluate_each_fold(
+        run.generator,
+        folds,
+        n_samples=n_samples,
+        seed=run.recipe.seed,
+        impl=options.impl,
+        checkpoint=run.evaluation_part_path,
     )
-    write_atomically(run.evaluation_path, evaluation.to_json().encode())
+    keep_evaluation(evaluation, run.evaluation_path, run.folds_path)
     say("measuring distances to training images, drawing the figures")
     draw_figures(run, dataset, impl=options.impl)
     report = report_on(run, dataset)

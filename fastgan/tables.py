@@ -10,15 +10,24 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from rich.markup import escape
 from rich.table import Table
 
 import fastgan
 from fastgan import backends
+from fastgan.fold_table import fold_errors, fold_results
 from fastgan.published import N_SAMPLES_PUBLISHED
-from fastgan.scores import Evaluation
+from fastgan.scores import Evaluation, FoldEvaluation
 
 
-def results(evaluation: Evaluation) -> Table:
+def scores(found: Evaluation | FoldEvaluation, model: str = "fastgan") -> list[Table | str]:
+    """Return all that is printed of an evaluation but what to know before comparing it."""
+    if isinstance(found, FoldEvaluation):
+        return [fold_results(found, model), fold_errors(found)]
+    return [results(found, model), *curve(found), errors(found)]
+
+
+def results(evaluation: Evaluation, model: str = "fastgan") -> Table:
     """Set an evaluation beside the published rows of its data set, if it has any."""
     column = evaluation.comparable_to
     table = Table(
@@ -38,7 +47,7 @@ def results(evaluation: Evaluation) -> Table:
             f"{evaluation.n_test:,} test images"
         )
         both = f"{found.mean:.1f} ± {found.standard_error:.1f}"
-        table.add_row("[bold]fastgan[/]", f"[bold]{both}[/]", source)
+        table.add_row(escape(model), both, source, style="bold")
     return table
 
 

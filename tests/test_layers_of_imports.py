@@ -21,22 +21,23 @@ LAYERS = [
     {"ops", "parzen_stream", "parzen_of_stream"},
     {"recipes", "recipe_files", "data", "samples", "scores", "checkpoints", "best_weights"}
     | {"memorisation_result", "parzen_protocol", "streamed_evaluation"}
-    | {"helvetica_result", "hit_statistics"},
-    {"layers", "costs"},
+    | {"helvetica_result", "hit_statistics", "training_options"},
+    {"layers", "costs", "convolutional"},
     {"models"},
     {"training_step", "autograd_step", "fused", "steps"},
     {"runs", "curves", "estimators", "evaluation", "figures", "memorisation", "training"}
     | {"manifold_metrics", "nearest_graph", "two_sample"}
     | {"memorisation_figure", "memorisation_pairs", "neighbor_index", "nearest_training"}
     | {"helvetica", "helvetica_figure"}
-    | {"epoch_record", "restarts"}
+    | {"epoch_record", "restarts", "kept_evaluation"}
     | {"figure_1", "figure_1_pair", "figure_1_snapshot", "figure_1_training"}
     | {"figure_1_result", "figure_1_strip", "figure_1_animation"},
-    {"comparison_figure"},
+    {"comparison_figure", "table_1_result", "table_1_formats", "table_1_entries"},
     {"report_parts", "report"},
     {"algorithm_1"},
-    {"reproduce", "tables", "mistakes", "memorisation_table", "helvetica_table"},
-    {"cli", "cli_shared", "cli_training", "cli_figure_1", "cli_algorithm_1"},
+    {"reproduce", "tables", "fold_table", "mistakes", "memorisation_table", "helvetica_table"},
+    {"cli", "cli_shared", "cli_training", "cli_figure_1", "cli_algorithm_1"}
+    | {"cli_evaluate", "cli_table"},
     {"__main__"},
 ]
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
