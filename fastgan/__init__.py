@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from fastgan.estimators import ParzenWindow as ParzenWindow
     from fastgan.evaluation import Evaluation as Evaluation
     from fastgan.evaluation import evaluate as evaluate
+    from fastgan.helvetica import diagnose_helvetica as diagnose_helvetica
+    from fastgan.helvetica_result import Helvetica as Helvetica
     from fastgan.layers import MaxoutLinear as MaxoutLinear
     from fastgan.manifold_metrics import DensityCoverage as DensityCoverage
     from fastgan.manifold_metrics import PrecisionRecall as PrecisionRecall
@@ -50,6 +52,7 @@ _PUBLIC: dict[str, str | None] = {
     "Discriminator": "fastgan.models",
     "Evaluation": "fastgan.evaluation",
     "Generator": "fastgan.models",
+    "Helvetica": "fastgan.helvetica_result",
     "MaxoutLinear": "fastgan.layers",
     "Memorisation": "fastgan.memorisation_result",
     "NeighborIndex": "fastgan.neighbor_index",
@@ -61,6 +64,7 @@ _PUBLIC: dict[str, str | None] = {
     "check_memorisation": "fastgan.memorisation",
     "compare_algorithm_1": "fastgan.algorithm_1",
     "density_coverage": "fastgan.manifold_metrics",
+    "diagnose_helvetica": "fastgan.helvetica",
     "evaluate": "fastgan.evaluation",
     "load_dataset": "fastgan.data",
     "make_step": "fastgan.steps",
