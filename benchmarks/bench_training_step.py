@@ -55,7 +55,7 @@ def shares_of_relu(setting: Setting, generator: Any) -> list[float]:
     values: Tensor = draw_latent(setting.recipe, N_LOOKED_AT, 0, 0, 0)
     values = values.to(setting.batches.device)
     shares = []
-    for linear, layer in zip(generator.layers, setting.recipe.generator, strict=True):
+    for linear, layer in zip(generator.layers, setting.recipe.dense_layers, strict=True):
         values = linear(values)
         if layer.activation == "relu":
             values = values.relu()

@@ -92,7 +92,9 @@ class ManualStep:
     def _generate(self, batch: Tensor) -> list[Tensor]:
         """Return z and the values of each layer; the last are the images."""
         values = [latent(self.recipe, len(batch), batch)]
-        for (weight, bias, _, _), layer in zip(self.generator, self.recipe.generator, strict=True):
+        for (weight, bias, _, _), layer in zip(
+            self.generator, self.recipe.dense_layers, strict=True
+        ):
             made = torch.addmm(bias, values[-1], weight.t())
             if layer.activation == "relu":
                 made.relu_()
@@ -104,7 +106,7 @@ class ManualStep:
     def _judge(self, images: Tensor) -> tuple[Tensor, list[Seen], tuple[Tensor, Tensor | None]]:
         """Return logits of shape (n, 1), what each layer saw, and the output unit's input."""
         values, seen = images, []
-        layers = zip(self.discriminator, self.recipe.discriminator, strict=True)
+        layers = zip(self.discriminator, self.recipe.maxout_layers, strict=True)
         for (weight, bias, _, _), layer in layers:
             kept = mask(values, layer.include_probability)
             input = values if kept is None else values * kept
@@ -134,7 +136,7 @@ class ManualStep:
             self._move(self.output, slope, input)
         for index in reversed(range(len(seen))):
             layer, (input, kept, winner) = self.discriminator[index], seen[index]
-            n_pieces = self.recipe.discriminator[index].n_pieces
+            n_pieces = self.recipe.maxout_layers[index].n_pieces
             delta = gradient.new_zeros(*winner.shape, n_pieces)
             delta.scatter_(2, winner.unsqueeze(2), gradient.unsqueeze(2))
             delta = delta.flatten(1)
@@ -152,7 +154,7 @@ class ManualStep:
 
     def _back_through_generator(self, gradient: Tensor, values: list[Tensor]) -> None:
         for index in reversed(range(len(self.generator))):
-            activation = self.recipe.generator[index].activation
+            activation = self.recipe.dense_layers[index].activation
             made = values[index + 1]
             if activation == "relu":
                 gradient *= made > 0

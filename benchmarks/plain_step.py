@@ -38,10 +38,10 @@ def networks(
         "relu": nn.ReLU, "sigmoid": nn.Sigmoid, "linear": nn.Identity,
     }  # fmt: skip
     of_generator: list[nn.Module] = []
-    for layer, dense in zip(recipe.generator, generator.layers, strict=True):
+    for layer, dense in zip(recipe.dense_layers, generator.layers, strict=True):
         of_generator += [_linear(dense.weight, dense.bias), activations[layer.activation]()]
     of_discriminator: list[nn.Module] = []
-    for layer, maxout in zip(recipe.discriminator, discriminator.layers, strict=True):
+    for layer, maxout in zip(recipe.maxout_layers, discriminator.layers, strict=True):
         of_discriminator += [
             nn.Dropout(1.0 - layer.include_probability),
             Maxout(maxout.weight, maxout.bias, layer.n_pieces),

@@ -151,10 +151,10 @@ def _layers(recipe: Recipe) -> tuple[list[tuple[int, int]], list[tuple[int, int]
     """Return (n_features, n_units) of each layer of G and of D, pieces counted as units."""
     width = recipe.n_latent
     generator, discriminator = [], []
-    for dense in recipe.generator:
+    for dense in recipe.dense_layers:
         generator.append((width, dense.n_units))
         width = dense.n_units
-    for maxout in recipe.discriminator:
+    for maxout in recipe.maxout_layers:
         discriminator.append((width, maxout.n_units * maxout.n_pieces))
         width = maxout.n_units
     discriminator.append((width, 1))

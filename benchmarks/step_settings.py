@@ -132,10 +132,10 @@ class Setting:
     def n_weights(self) -> int:
         """Numbers that a step moves."""
         width, n = self.recipe.n_latent, 0
-        for dense in self.recipe.generator:
+        for dense in self.recipe.dense_layers:
             n += (width + 1) * dense.n_units
             width = dense.n_units
-        for maxout in self.recipe.discriminator:
+        for maxout in self.recipe.maxout_layers:
             n += (width + 1) * maxout.n_units * maxout.n_pieces
             width = maxout.n_units
         return n + width + 1
@@ -186,13 +186,13 @@ def _batches(images: Tensor, recipe: Recipe) -> Tensor:
 
 def tiny(recipe: Recipe) -> Recipe:
     """Return a recipe of the same kinds of layers whose step takes well below a millisecond."""
-    generator = [dataclasses.replace(layer, n_units=24) for layer in recipe.generator]
+    generator = [dataclasses.replace(layer, n_units=24) for layer in recipe.dense_layers]
     generator[-1] = dataclasses.replace(generator[-1], n_units=64)
     return recipe.replace(
         n_latent=10,
         generator=tuple(generator),
         discriminator=tuple(
-            dataclasses.replace(layer, n_units=12) for layer in recipe.discriminator
+            dataclasses.replace(layer, n_units=12) for layer in recipe.maxout_layers
         ),
         batch_size=20,
     )

@@ -28,6 +28,29 @@ def fill_uniform(weight: Tensor, initial_range: float, seed: int, stream_number:
     weight.copy_(uniform.mul_(2.0).sub_(1.0).mul_(initial_range))
 
 
+@torch.no_grad()
+def fill_sparse(weight: Tensor, n_weights: int, seed: int, stream_number: int) -> None:
+    """Fill a weight (n_units, n_inputs) with n_weights N(0, 1) a unit, the rest 0, in place.
+
+    The places are a unit's ``n_weights`` smallest of ``n_inputs`` uniform numbers (step 0 of the
+    stream), so each choice is equally likely; the values are drawn at step 1. Source: pylearn2's
+    ``sparse_init``, with ``sparse_stdev`` at its 1.
+
+    Raises ValueError if there are not that many inputs.
+    """
+    n_units, n_inputs = weight.shape
+    if n_weights > n_inputs:
+        raise ValueError(
+            f"n_sparse_weights: expected at most the layer's {n_inputs} inputs, got {n_weights}"
+        )
+    keys = philox.uniform((n_units, n_inputs), seed, 0, stream_number, dtype=torch.float32)
+    places = keys.argsort(dim=1, stable=True)[:, :n_weights]
+    values = philox.normal((n_units, n_weights), seed, 1, stream_number, dtype=torch.float32)
+    weight.zero_().scatter_(
+        1, places.to(weight.device), values.to(device=weight.device, dtype=weight.dtype)
+    )
+
+
 def dense_linear(n_features: int, n_units: int) -> nn.Linear:
     """Return an ``nn.Linear`` whose values are unset: torch's own generator is not touched."""
     linear: nn.Linear = nn.utils.skip_init(nn.Linear, n_features, n_units)

@@ -2,7 +2,7 @@
 
 Source: section 5 of the paper (ReLU and sigmoid generators, maxout discriminators with dropout) and
 the released recipes. Dropout sits on the INPUTS of the discriminator's layers; the generator has
-none. Both nets work on rows of flattened images.
+none. Both nets work on rows of images, flattened as (height, width, channels).
 """
 
 from __future__ import annotations
@@ -15,15 +15,22 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from fastgan import ops
+from fastgan.convolutional import ConvolutionalMaxout, TransposedConvolution
 from fastgan.layers import (
     DISCRIMINATOR_WEIGHTS,
     GENERATOR_WEIGHTS,
     MaxoutLinear,
     dense_linear,
+    fill_sparse,
     fill_uniform,
 )
 from fastgan.ops import philox
-from fastgan.recipes import Recipe
+from fastgan.recipes import (
+    ConvolutionalMaxoutLayer,
+    DenseLayer,
+    Recipe,
+    TransposedConvolutionLayer,
+)
 from fastgan.streams import Draw, Kind, Passage, stream
 
 # Samples are computed in blocks of this many rows at fixed places, so that a sample's bits do not
@@ -171,15 +178,10 @@ class Generator(nn.Module):
         n_features = recipe.n_latent
         key = recipe.seed if seed is None else seed
         for index, layer in enumerate(recipe.generator):
-            linear = dense_linear(n_features, layer.n_units)
-            number = stream(Kind.INITIAL_WEIGHTS, GENERATOR_WEIGHTS, index)
-            fill_uniform(linear.weight, layer.initial_range, key, number)
-            with torch.no_grad():
-                if layer.bias_from_data and image_mean is not None:
-                    linear.bias.copy_(marginal_logit(image_mean))
-                else:
-                    linear.bias.zero_()
-            self.layers.append(linear)
+            if isinstance(layer, TransposedConvolutionLayer):
+                self.layers.append(TransposedConvolution(layer, index=index, seed=key))
+            else:
+                self.layers.append(_dense(n_features, layer, image_mean, index, key))
             n_features = layer.n_units
 
     def forward(self, latent: Tensor) -> Tensor:
@@ -189,8 +191,8 @@ class Generator(nn.Module):
                 f"latent: expected shape (n, {self.recipe.n_latent}), got {tuple(latent.shape)}"
             )
         values = latent
-        for linear, layer in zip(self.layers, self.recipe.generator, strict=True):
-            values = _ACTIVATIONS[layer.activation](linear(values))
+        for module, layer in zip(self.layers, self.recipe.generator, strict=True):
+            values = _ACTIVATIONS[layer.activation](module(values))
         return values
 
     def latent(
@@ -221,6 +223,23 @@ class Generator(nn.Module):
         return sample_from(
             self, self.recipe, n_samples, seed, step=step, first_row=first_row, impl=self.impl
         )
+
+
+@torch.no_grad()
+def _dense(
+    n_features: int, layer: DenseLayer, image_mean: Tensor | None, index: int, seed: int
+) -> nn.Linear:
+    linear = dense_linear(n_features, layer.n_units)
+    number = stream(Kind.INITIAL_WEIGHTS, GENERATOR_WEIGHTS, index)
+    if layer.n_sparse_weights:
+        fill_sparse(linear.weight, layer.n_sparse_weights, seed, number)
+    else:
+        fill_uniform(linear.weight, layer.initial_range, seed, number)
+    if layer.bias_from_data and image_mean is not None:
+        linear.bias.copy_(marginal_logit(image_mean))
+    else:
+        linear.bias.fill_(layer.initial_bias)
+    return linear
 
 
 class Discriminator(nn.Module):
@@ -254,18 +273,23 @@ class Discriminator(nn.Module):
         self.layers = nn.ModuleList()
         n_features = recipe.n_features
         for index, layer in enumerate(recipe.discriminator):
-            self.layers.append(
-                MaxoutLinear(
+            include = includes[index + 1]
+            if isinstance(layer, ConvolutionalMaxoutLayer):
+                module: nn.Module = ConvolutionalMaxout(
+                    layer, include_probability=include, index=index, seed=key, impl=impl
+                )
+            else:
+                module = MaxoutLinear(
                     n_features,
                     layer.n_units,
                     layer.n_pieces,
-                    include_probability=includes[index + 1],
+                    include_probability=include,
                     layer=index,
                     initial_range=layer.initial_range,
                     seed=key,
                     impl=impl,
                 )
-            )
+            self.layers.append(module)
             n_features = layer.n_units
         self.output = dense_linear(n_features, 1)
         number = stream(Kind.INITIAL_WEIGHTS, DISCRIMINATOR_WEIGHTS, len(self.layers))

@@ -1,7 +1,9 @@
 """Recipes as TOML: strict both ways, so that a typing error never becomes a default.
 
 The document has a key for each field of :class:`fastgan.recipes.Recipe`; the layers are arrays of
-tables, ``[[generator]]`` and ``[[discriminator]]``. TOML has no null: None is the string "none".
+tables, ``[[generator]]`` and ``[[discriminator]]``, whose keys say which kind of layer each is. An
+earlier stage is a recipe in a table, ``[first_stage]``. TOML has no null: None is the string
+"none".
 """
 
 from __future__ import annotations
@@ -19,7 +21,9 @@ from fastgan.recipes import Recipe
 
 _NONE = "none"
 # Fields younger than the first documents, whose defaults say what those runs did.
-_YOUNGER = frozenset({"average_decay", "average_every"})
+_YOUNGER = frozenset(
+    {"average_decay", "average_every", "first_stage", "initial_bias", "n_sparse_weights"}
+)
 _TOML_NAMES = {int: "a whole number", float: "a number", str: "a string", bool: "true or false"}
 
 
@@ -56,7 +60,10 @@ def differences(expected: Recipe, found: Recipe, *, ignore: frozenset[str]) -> l
     phrases = []
     for field in dataclasses.fields(Recipe):
         ours, theirs = getattr(expected, field.name), getattr(found, field.name)
-        if field.name not in ignore and ours != theirs:
+        if isinstance(ours, Recipe) and isinstance(theirs, Recipe):
+            inner = differences(ours, theirs, ignore=ignore)
+            phrases += [f"{field.name}.{phrase}" for phrase in inner]
+        elif field.name not in ignore and ours != theirs:
             phrases.append(f"{field.name} is {_short(theirs)} there and {_short(ours)} here")
     return phrases
 
@@ -90,19 +97,29 @@ def _from_table(kind: type, table: dict[str, Any], where: str) -> object:
         raise ValueError(f"{where}{error}") from error
 
 
+def _likest(kinds: tuple[type, ...], table: dict[str, Any]) -> type:
+    """Return the kind of layer that has most of a table's keys; of equal ones the first."""
+    return max(kinds, key=lambda kind: sum(f.name in table for f in dataclasses.fields(kind)))
+
+
 def _from_plain(hint: Any, value: Any, where: str) -> object:
     origin = typing.get_origin(hint)
     if origin is tuple:
-        item = typing.get_args(hint)[0]
         if not isinstance(value, list) or not all(isinstance(entry, dict) for entry in value):
             raise TypeError(f"{where}: expected an array of tables, got {_kind_of(value)}")
+        kinds = typing.get_args(typing.get_args(hint)[0])
         return tuple(
-            _from_table(item, entry, f"{where}[{number}].") for number, entry in enumerate(value)
+            _from_table(_likest(kinds, entry), entry, f"{where}[{number}].")
+            for number, entry in enumerate(value)
         )
     if origin in (types.UnionType, typing.Union):  # only X | None occurs
         if value == _NONE:
             return None
         hint = typing.get_args(hint)[0]
+        if dataclasses.is_dataclass(hint):
+            if not isinstance(value, dict):
+                raise TypeError(f'{where}: expected a table or "{_NONE}", got {_kind_of(value)}')
+            return _from_table(typing.cast(type, hint), value, f"{where}.")
     elif origin is typing.Literal:
         hint = str  # which strings are allowed is the dataclass's own check
     if hint is float and type(value) is int:

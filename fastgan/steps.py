@@ -72,7 +72,7 @@ def make_step(
     if generator is None:
         if image_mean is None and dataset is not None:
             image_mean = dataset.train.to(torch.float64).mean(dim=0)
-        if image_mean is None and any(layer.bias_from_data for layer in recipe.generator):
+        if image_mean is None and recipe.needs_image_mean:
             raise ValueError(
                 f"image_mean: the recipe {recipe.name!r} takes the generator's output bias from "
                 "the mean of the training images: give dataset= or image_mean="

@@ -3,6 +3,7 @@
 A run is a function of its recipe (the seed is in it), its data, and, in the rounding of products
 only, of the machine, the versions and the number of threads. It may be stopped anywhere, killed
 even, and resumed: for the same thread count the weights are those of a run that never stopped.
+A recipe of two stages is two runs, the first in a folder of the second.
 """
 
 from __future__ import annotations
@@ -13,12 +14,11 @@ import logging
 import os
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from fastgan import recipes
 from fastgan.averaging import PREFIX as AVERAGE
@@ -29,59 +29,31 @@ from fastgan.checkpoints import (
     SaveClock,
     check_same_recipe,
     digest_of,
-    explained,
     save_checkpoint,
 )
-from fastgan.checks import check_integer
 from fastgan.collapse import watch
 from fastgan.data import Dataset, load_dataset
+from fastgan.epoch_files import open_tensorboard, write_sample_grid, write_tensorboard
 from fastgan.epoch_record import epoch_record
 from fastgan.interruption import Interruption, TrainingInterrupted
+from fastgan.models import Generator
 from fastgan.ops import philox
 from fastgan.progress import Display
 from fastgan.recipes import Recipe
 from fastgan.runs import Run, holds_run
+from fastgan.stages import STAGE_FOLDER, generator_after
 from fastgan.steps import TrainingStep, make_step
 from fastgan.streams import Kind, stream
+from fastgan.training_options import TrainingOptions
+
+__all__ = ["SMALL_N_WEIGHTS", "TrainingInterrupted", "TrainingOptions", "resume", "train"]
 
 logger = logging.getLogger("fastgan")
-
-# A grid of 10 x 10.
-N_GRID_SAMPLES = 100
 
 # Networks with fewer weights than this train on one thread: products this small gain nothing from
 # a second one, and on a busy machine threads that wait for each other cost many times the product.
 # So such a run has the same bits for any number of cores.
 SMALL_N_WEIGHTS = 500_000
-
-
-@dataclass(frozen=True)
-class TrainingOptions:
-    """How a run is carried out; what it computes is the recipe's."""
-
-    folder: str | os.PathLike[str] | None = None  # the run's folder; None: runs/<recipe>/<name>
-    name: str | None = None  # of the run; None: seed-<seed>
-    resume: bool = False  # go on with the run in the folder, from its checkpoint
-    step: Literal["auto", "fused", "autograd"] = "auto"  # see fastgan.make_step
-    impl: str = "auto"  # auto | reference | native | triton
-    device: str | None = None  # cpu | cuda | cuda:N | auto; None: the CPU, or your modules' own
-    checkpoint_every_seconds: float = 15.0  # 0: after every batch; the last batch always saves
-    n_threads: int | None = None  # None: 1 for small networks (see SMALL_N_WEIGHTS), else torch's
-    stop_on_collapse: bool = False  # end the run at the collapse watch's first warning
-    sample_grids: bool = True  # a picture of samples at each evaluation
-    tensorboard: bool = False  # write event files to <folder>/tensorboard too
-    progress: bool | None = None  # the bar; None: only on a terminal
-
-    def __post_init__(self) -> None:
-        if not self.checkpoint_every_seconds >= 0.0:
-            raise ValueError(
-                "checkpoint_every_seconds: expected a number of at least 0, "
-                f"got {self.checkpoint_every_seconds}"
-            )
-        if self.n_threads is not None:
-            check_integer("n_threads", self.n_threads, 1)
-        if self.name is not None and (not self.name or Path(self.name).name != self.name):
-            raise ValueError(f"name: expected the name of one folder, got {self.name!r}")
 
 
 def train(
@@ -106,7 +78,7 @@ def train(
     generator, discriminator : nn.Module, optional
         Your modules in place of the recipe's; see :class:`fastgan.autograd_step.AutogradStep`.
     seed, n_epochs : int, optional
-        Changes to the recipe.
+        Changes to the recipe. Every stage lasts ``n_epochs``, with ``resume`` only the last.
     options : TrainingOptions, optional
         How to carry it out; keyword arguments of the same names change single ones.
 
@@ -114,7 +86,8 @@ def train(
     -------
     Run
         The run: folder, recipe, metrics, warnings, status and the generator, which is the average
-        of the weights where the recipe averages.
+        of the weights where the recipe averages. If an earlier stage diverged, or was stopped by
+        the collapse watch, the run of that stage: nothing can be built on it.
 
     Raises
     ------
@@ -124,7 +97,7 @@ def train(
         If ``resume`` is set and there is no run.
     ValueError
         If the data does not fit the recipe, or the checkpoint is of another recipe, of other data,
-        or damaged.
+        or damaged; if modules are given for a recipe of two stages.
     OSError
         If the folder cannot be written; the last checkpoint stays whole.
     TrainingInterrupted
@@ -132,10 +105,10 @@ def train(
     """
     options = dataclasses.replace(options or TrainingOptions(), **changes)
     recipe = recipes.by_name(recipe) if isinstance(recipe, str) else recipe
-    recipe = recipe.replace(
-        seed=recipe.seed if seed is None else seed,
-        n_epochs=recipe.n_epochs if n_epochs is None else n_epochs,
-    )
+    recipe = recipe if seed is None else recipe.replace(seed=seed)
+    if n_epochs is not None:
+        resumed = options.resume
+        recipe = recipe.replace(n_epochs=n_epochs) if resumed else recipe.for_epochs(n_epochs)
     folder = _run_folder(recipe, options)
     if dataset is None or isinstance(dataset, str):
         dataset = load_dataset(dataset or recipe.dataset)
@@ -144,6 +117,18 @@ def train(
             f"dataset: the recipe {recipe.name!r} makes images of {recipe.n_features} numbers, "
             f"those of {dataset.name!r} have {dataset.n_features}"
         )
+    if recipe.first_stage is not None:
+        if generator is not None or discriminator is not None:
+            raise ValueError(
+                f"generator, discriminator: the recipe {recipe.name!r} has two stages and makes "
+                "its own modules, got modules"
+            )
+        first = None
+        if not Run(folder, recipe).checkpoint_path.is_file():
+            first = _train_first_stage(recipe, dataset, folder, options)
+            if first.status in ("stopped", "diverged"):
+                return first
+        generator = _generator_after(recipe, first, dataset, options)
     step = make_step(
         recipe,
         options.step,
@@ -194,7 +179,7 @@ def train(
         )
         settle_best(folder, step.update)
 
-    tensorboard = _open_tensorboard(run, step.update) if options.tensorboard else None
+    tensorboard = open_tensorboard(run, step.update) if options.tensorboard else None
     n_batches = -(-len(train_images) // recipe.batch_size)
     end = "finished"
     save("running")
@@ -243,13 +228,13 @@ def train(
                     impl=options.impl,
                 )
             if samples is not None and options.sample_grids:
-                _write_sample_grid(run, samples.cpu(), dataset, epoch)
+                write_sample_grid(run, samples.cpu(), dataset, epoch)
             records.append(record)
             run.append_metrics(record)
             keep_best(folder, run.generator, records)
             display.epoch(record)
             if tensorboard is not None:
-                _write_tensorboard(tensorboard, record)
+                write_tensorboard(tensorboard, record)
 
             findings = watch(records)
             for finding in findings:
@@ -291,6 +276,30 @@ def resume(folder: str | os.PathLike[str], **changes: Any) -> Run:
     """
     recipe = Run.open(folder).recipe
     return train(recipe, folder=folder, resume=True, **changes)
+
+
+def _train_first_stage(
+    recipe: Recipe, dataset: Dataset, folder: Path, options: TrainingOptions
+) -> Run:
+    """Train the stage before a recipe's last, or go on with it; its folder lies in the run's."""
+    run = Run.create(folder, recipe)  # so that the whole can be resumed from here on
+    stage = folder / STAGE_FOLDER
+    options = dataclasses.replace(options, folder=stage, name=None, resume=holds_run(stage))
+    try:
+        return train(recipe.stages[-2], dataset=dataset, options=options)
+    except TrainingInterrupted as error:
+        told = str(error).partition("; ")[0]
+        raise TrainingInterrupted(f"{told} of the first stage. {_to_go_on(run)}") from error
+
+
+def _generator_after(
+    recipe: Recipe, first: Run | None, dataset: Dataset, options: TrainingOptions
+) -> nn.Module:
+    """Return the last stage's generator; the weights of one that is resumed come later."""
+    mean = dataset.train.to(torch.float64).mean(dim=0)
+    if first is None:
+        return Generator(recipe, mean, impl=options.impl)
+    return generator_after(recipe, first.generator.cpu(), mean, impl=options.impl)
 
 
 def _run_folder(recipe: Recipe, options: TrainingOptions) -> Path:
@@ -363,31 +372,12 @@ def _threads(n_threads: int) -> Iterator[None]:
 def _how_to_resume(run: Run, epoch: int, recipe: Recipe) -> str:
     return (
         f"stopped in epoch {epoch} of {recipe.n_epochs}; the state is saved in {run.folder}. "
-        f"To go on: fastgan train --resume {run.folder}, "
-        f"or fastgan.training.resume({str(run.folder)!r})"
+        f"{_to_go_on(run)}"
     )
 
 
-def _write_sample_grid(run: Run, samples: Tensor, dataset: Dataset, epoch: int) -> None:
-    from fastgan.figures import sample_grid  # matplotlib is imported only where pictures are made
-
-    path = run.samples_folder / f"epoch-{epoch:04d}.png"
-    with explained(path):
-        sample_grid(samples[:N_GRID_SAMPLES], dataset, path)
-
-
-def _open_tensorboard(run: Run, update: int) -> Any:
-    try:
-        from torch.utils.tensorboard import SummaryWriter
-    except ImportError as error:
-        raise ImportError(
-            "tensorboard: the package tensorboard is not installed (pip install tensorboard)"
-        ) from error
-    return SummaryWriter(str(run.folder / "tensorboard"), purge_step=update)
-
-
-def _write_tensorboard(writer: Any, record: dict[str, Any]) -> None:
-    for name, value in record.items():
-        if name not in ("epoch", "step"):
-            writer.add_scalar(name, value, record["step"])
-    writer.flush()
+def _to_go_on(run: Run) -> str:
+    return (
+        f"To go on: fastgan train --resume {run.folder}, "
+        f"or fastgan.training.resume({str(run.folder)!r})"
+    )

@@ -75,9 +75,9 @@ class StepBuffers:
 
         self.n_rows = n_rows
         n_features = recipe.n_features
-        units = [layer.n_units for layer in recipe.discriminator]
-        pieces = [layer.n_units * layer.n_pieces for layer in recipe.discriminator]
-        widths = [layer.n_units for layer in recipe.generator]
+        units = [layer.n_units for layer in recipe.maxout_layers]
+        pieces = [layer.n_units * layer.n_pieces for layer in recipe.maxout_layers]
+        widths = [layer.n_units for layer in recipe.dense_layers]
         widest = max([0, *(2 * n_rows * n for n in pieces)]) if needs_products else 0
         products = _Workspace(widest, dtype, device)
         largest = max([n_rows * max(widths), *(2 * n_rows * n for n in units)])

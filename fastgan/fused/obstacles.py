@@ -7,10 +7,11 @@ from torch import nn
 
 from fastgan import backends
 from fastgan.models import Discriminator, Generator
-from fastgan.recipes import Recipe
+from fastgan.recipes import ConvolutionalMaxoutLayer, Recipe, TransposedConvolutionLayer
 
 # What of a recipe the modules were made of; the rest may differ.
 _LAYER_FIELDS = ("n_latent", "generator", "discriminator", "output_include_probability")
+_CONVOLUTIONAL = (TransposedConvolutionLayer, ConvolutionalMaxoutLayer)
 
 
 def why_not_fused(
@@ -25,6 +26,10 @@ def why_not_fused(
             getattr(m.recipe, field) != getattr(recipe, field) for m in (generator, discriminator)
         ):
             return "the modules have other layers than the recipe"
+    if any(
+        isinstance(layer, _CONVOLUTIONAL) for layer in (*recipe.generator, *recipe.discriminator)
+    ):
+        return "the recipe has convolutional layers"
     parameters = [*generator.parameters(), *discriminator.parameters()]
     if not all(parameter.requires_grad for parameter in parameters):
         return "some parameters are not to be trained"

@@ -94,7 +94,7 @@ class FusedStep(TrainingStep):
             *self._discriminator_parameters.values(),
         ]
         # include probability of the input of each layer of D, the output unit last
-        self._includes = [layer.include_probability for layer in recipe.discriminator]
+        self._includes = [layer.include_probability for layer in recipe.maxout_layers]
         self._includes.append(recipe.output_include_probability)
         self._addresses: list[int] = []
         self._epoch_source: tuple[int, torch.Size, int] | None = None  # what graphs gather from
@@ -129,11 +129,11 @@ class FusedStep(TrainingStep):
 
         self._generator_layers = [
             layer(self._generator_parameters, self._generator_velocity, f"layers.{index}")
-            for index in range(len(self.recipe.generator))
+            for index in range(len(self.recipe.dense_layers))
         ]
         self._maxout_layers = [
             layer(self._discriminator_parameters, self._discriminator_velocity, f"layers.{index}")
-            for index in range(len(self.recipe.discriminator))
+            for index in range(len(self.recipe.maxout_layers))
         ]
         self._output = layer(self._discriminator_parameters, self._discriminator_velocity, "output")
 
@@ -247,7 +247,7 @@ class FusedStep(TrainingStep):
         values = rows.latent
         last = len(rows.values) - 1
         for index, (layer, spec) in enumerate(
-            zip(self._generator_layers, self.recipe.generator, strict=True)
+            zip(self._generator_layers, self.recipe.dense_layers, strict=True)
         ):
             output = rows.values[index]
             shown = (self._mask(passage, 0), buffers.fake.images) if index == last else None
@@ -270,7 +270,7 @@ class FusedStep(TrainingStep):
         """Take masked images to logits."""
         values = rows.images
         for index, (layer, spec) in enumerate(
-            zip(self._maxout_layers, self.recipe.discriminator, strict=True)
+            zip(self._maxout_layers, self.recipe.maxout_layers, strict=True)
         ):
             self._operations.maxout_forward(
                 values,
@@ -328,7 +328,7 @@ class FusedStep(TrainingStep):
                 rows.ones, buffers.discriminator_scale, inputs[-1], *self._output, self._move()
             )
         for index in reversed(range(len(layers))):
-            layer, n_pieces = layers[index], self.recipe.discriminator[index].n_pieces
+            layer, n_pieces = layers[index], self.recipe.maxout_layers[index].n_pieces
             delta, winner = rows.deltas[index], rows.winners[index]
             if index > 0:
                 operations.maxout_input_gradient(
@@ -367,7 +367,7 @@ class FusedStep(TrainingStep):
         behind = Behind(
             [(slice(0, buffers.n_rows), self._mask(passage, 0))],
             buffers.generator_scale,
-            self.recipe.generator[-1].activation,
+            self.recipe.dense_layers[-1].activation,
             rows.values[-1],
         )
         return behind, rows.deltas[-1]
@@ -379,7 +379,7 @@ class FusedStep(TrainingStep):
         for index in reversed(range(len(self._generator_layers))):
             layer, delta = self._generator_layers[index], rows.deltas[index]
             if index > 0:
-                activation = self.recipe.generator[index - 1].activation
+                activation = self.recipe.dense_layers[index - 1].activation
                 behind = Behind((), None, activation, rows.values[index - 1])
                 operations.linear_input_gradient(
                     delta, layer.weight, behind, rows.deltas[index - 1]

@@ -150,7 +150,7 @@ def latent(
 
 def include_probabilities(recipe: Recipe) -> list[float]:
     """Return the probability with which each layer of D, the output unit last, keeps an input."""
-    hidden = [layer.include_probability for layer in recipe.discriminator]
+    hidden = [layer.include_probability for layer in recipe.maxout_layers]
     return [*hidden, recipe.output_include_probability]
 
 
@@ -172,7 +172,7 @@ def dropout_scale(
 def generator_forward(recipe: Recipe, state: Mapping[str, Tensor], z: Tensor) -> list[Tensor]:
     """Return z and the values of every layer of G; the last are the images (n, n_features)."""
     values = [z]
-    for index, layer in enumerate(recipe.generator):
+    for index, layer in enumerate(recipe.dense_layers):
         name = f"generator.layers.{index}"
         sums = values[-1] @ state[f"{name}.weight"].T + state[f"{name}.bias"]
         if layer.activation == "relu":
@@ -198,7 +198,7 @@ def discriminator_forward(
     """
     inputs, scales, winners = [], [], []
     values = images
-    for index, layer in enumerate(recipe.discriminator):
+    for index, layer in enumerate(recipe.maxout_layers):
         scales.append(dropout_scale(recipe, index, seed, update, passage, values))
         inputs.append(values * scales[-1])
         name = f"discriminator.layers.{index}"
@@ -229,8 +229,8 @@ def discriminator_backward(
         "discriminator.output.bias": delta.sum(dim=0),
     }
     delta = delta @ weight * passed.scales[-1]
-    for index in reversed(range(len(recipe.discriminator))):
-        n_pieces = recipe.discriminator[index].n_pieces
+    for index in reversed(range(len(recipe.maxout_layers))):
+        n_pieces = recipe.maxout_layers[index].n_pieces
         of_pieces = delta.new_zeros((*delta.shape, n_pieces))
         of_pieces.scatter_(2, passed.winners[index].unsqueeze(2), delta.unsqueeze(2))
         delta = of_pieces.flatten(1)
@@ -250,8 +250,8 @@ def generator_backward(
     """
     gradients = {}
     delta = of_images
-    for index in reversed(range(len(recipe.generator))):
-        activation = recipe.generator[index].activation
+    for index in reversed(range(len(recipe.dense_layers))):
+        activation = recipe.dense_layers[index].activation
         value = values[index + 1]
         if activation == "relu":
             delta = delta * (value > 0)

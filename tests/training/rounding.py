@@ -154,7 +154,7 @@ class BoundedStep:
         z = specification.latent(self.recipe, n, self.recipe.seed, self.update, passage, like)
         # normal numbers come within 2 units in the last place: 4 u; the uniform ones within 3 u
         values = [Bounded(z).rounded(4)]
-        for index, layer in enumerate(self.recipe.generator):
+        for index, layer in enumerate(self.recipe.dense_layers):
             sums = linear(values[-1], *self.layer(f"generator.layers.{index}"))
             if layer.activation == "relu":
                 shut = sums.value + sums.error <= 0  # however it rounds: 0 exactly
@@ -167,7 +167,7 @@ class BoundedStep:
     def logits_of(self, values, passage):
         """Return logits, the inputs of each layer, the pieces of each, and the scales of each."""
         inputs, pieces, scales = [], [], []
-        for index, layer in enumerate(self.recipe.discriminator):
+        for index, layer in enumerate(self.recipe.maxout_layers):
             scales.append(self.scale(index, passage, values.value))
             inputs.append(values.times(scales[-1], 2))
             sums = linear(inputs[-1], *self.layer(f"discriminator.layers.{index}"))
@@ -205,9 +205,9 @@ class BoundedStep:
         of_logits = of_logits.times(-1.0 / len(logits.value), N_SCALINGS)
         _, delta = self.back_through_discriminator(passed, of_logits)
         gradients = {}
-        for index in reversed(range(len(self.recipe.generator))):
+        for index in reversed(range(len(self.recipe.dense_layers))):
             delta = through_activation(
-                delta, values[index + 1], self.recipe.generator[index].activation
+                delta, values[index + 1], self.recipe.dense_layers[index].activation
             )
             name = f"generator.layers.{index}"
             gradients[f"{name}.weight"] = delta.T @ values[index]
