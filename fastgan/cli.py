@@ -7,11 +7,18 @@ standard error; 130 interrupted. Anything else is a fault of ours and keeps its 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from fastgan import __version__, cli_algorithm_1, cli_evaluate, cli_figure_1, cli_training
+from fastgan import (
+    __version__,
+    cli_algorithm_1,
+    cli_evaluate,
+    cli_figure_1,
+    cli_neighbors,
+    cli_training,
+)
 from fastgan.cli_shared import (
     Data,
     Folder,
@@ -20,8 +27,6 @@ from fastgan.cli_shared import (
     RunFolder,
     Threads,
     Weights,
-    dataset_of,
-    read_samples,
     run_and_dataset,
     run_of,
     set_up,
@@ -115,50 +120,7 @@ def sample(
 app.command(epilog=cli_evaluate.EXAMPLES)(cli_evaluate.evaluate)
 
 
-@app.command(
-    epilog="Examples: `fastgan neighbors runs/mnist/seed-0`, "
-    "`fastgan neighbors samples.npy --data mnist`"
-)
-def neighbors(
-    run: Annotated[Path, typer.Argument(help="A run folder, or a .npy file of samples.")],
-    data: Data = None,
-    folder: Folder = None,
-    n_samples: NSamples = None,
-    seed: Annotated[int | None, typer.Option(min=0, help="Draws the samples.")] = None,
-    weights: Weights = "model",
-    out: Annotated[
-        Path | None, typer.Option(help="The picture, .png; figures/memorisation.png of a run.")
-    ] = None,
-    json: Annotated[bool, typer.Option("--json", help="Print JSON in place of a table.")] = False,
-    impl: Impl = "auto",
-    threads: Threads = None,
-) -> None:
-    """Are samples memorised training images? Exact distances, beside those of test images."""
-    from fastgan import memorisation_table
-    from fastgan.memorisation import check_memorisation
-    from fastgan.memorisation_figure import memorisation_figure
-    from fastgan.reproduce import N_MEMORISATION_SAMPLES, keep_memorisation, sample_of
-
-    set_up(threads, True)
-    if out is not None and out.suffix != ".png":
-        raise ValueError(f"out: expected a name that ends in .png, got {out}")
-    if run.is_dir():
-        opened, dataset = run_and_dataset(run, data, folder, weights)
-        drawn: Any = sample_of(opened, n_samples or N_MEMORISATION_SAMPLES, seed)
-    else:
-        if data is None:
-            raise ValueError("data: expected the data set that the samples are of (--data)")
-        drawn, dataset = read_samples(run), dataset_of(data, folder)
-    found = check_memorisation(drawn, dataset, n_samples=n_samples, impl=impl)
-    pictures = list(keep_memorisation(opened, found, drawn, dataset)) if run.is_dir() else []
-    if out is not None:
-        pictures.append(memorisation_figure(found, out))
-    if json:
-        typer.echo(found.to_json(), nl=False)
-        return
-    show(memorisation_table.nearest(found), *found.sentences(), *found.cautions())
-    for picture in pictures:
-        show(f"picture: {picture}")
+app.command(epilog=cli_neighbors.EXAMPLES)(cli_neighbors.neighbors)
 
 
 @app.command(epilog="Example: `fastgan figures runs/digits/seed-0`")

@@ -27,7 +27,7 @@ N_SPREAD = 10_000  # of samples and of training images whose spread is measured,
 N_LINES = 500
 N_LINE_STEPS = 20
 _LATENT_STEP = 0  # z of the samples themselves: a line's ends are samples
-_LEAST = 4  # images, so that there are two pairs and an error
+LEAST_SAMPLES = 4  # images, so that there are two pairs and an error
 _LEVELS = np.linspace(0.0, 1.0, 101)
 _BLOCK_ROWS = 1_000  # of z whose samples are made at once
 
@@ -98,8 +98,8 @@ def helvetica_of(
         ("dataset", n_held_out, "test and validation images"),
         ("dataset", len(dataset.train), "training images"),
     ):
-        if n < _LEAST:
-            raise ValueError(f"{name}: expected at least {_LEAST} {what}, got {n}")
+        if n < LEAST_SAMPLES:
+            raise ValueError(f"{name}: expected at least {LEAST_SAMPLES} {what}, got {n}")
     lines = _Lines() if generator is None else _along_lines(generator, latent, dataset, seed)
     hit = nearest.of_samples.images
     hit_by_held_out = np.concatenate([nearest.of_test.images, nearest.of_validation.images])
@@ -252,9 +252,9 @@ def _along_lines(
                 "that draws it, got None"
             )
         latent = draw(2 * N_LINES, seed, _LATENT_STEP, stream(Kind.EVALUATION))
-    if latent.ndim < 2 or len(latent) < _LEAST:
+    if latent.ndim < 2 or len(latent) < LEAST_SAMPLES:
         raise ValueError(
-            f"latent: expected shape (n, ...) with n of at least {_LEAST}, "
+            f"latent: expected shape (n, ...) with n of at least {LEAST_SAMPLES}, "
             f"got {tuple(latent.shape)}"
         )
     half = len(latent) // 2

@@ -19,6 +19,7 @@ from fastgan.themes import Theme
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+HELVETICA_FIGURE = "helvetica.png"  # in a run's folder of figures
 _Draw = Callable[[Any, Helvetica, Theme], None]
 _MOST_CLASS_NAMES = 20  # that are written below the bars
 

@@ -21,11 +21,15 @@ from fastgan import recipes
 from fastgan.data import Dataset, load_folds
 from fastgan.figures import curves, figure_2, figure_3, sample_grid
 from fastgan.files import write_atomically
+from fastgan.helvetica import helvetica_of
+from fastgan.helvetica_figure import HELVETICA_FIGURE, helvetica_figure
+from fastgan.helvetica_result import Helvetica
 from fastgan.kept_evaluation import evaluate_each_fold, keep_evaluation
-from fastgan.memorisation import check_memorisation
+from fastgan.memorisation import memorisation_of
 from fastgan.memorisation_figure import memorisation_figure
 from fastgan.memorisation_pairs import nearest_pairs
 from fastgan.memorisation_result import Memorisation
+from fastgan.nearest_training import NearestTraining
 from fastgan.recipes import Recipe
 from fastgan.report import (
     FIGURE_2,
@@ -163,8 +167,9 @@ def draw_figures(run: Run, dataset: Dataset, *, impl: str = "auto") -> list[Path
 
     ``samples.png``, ``figure_2.png`` (samples and nearest training images), ``figure_3.png`` (lines
     in z), ``curves.png``, ``memorisation.png`` (distances to the nearest training images, which the
-    run's ``memorisation.json`` holds) and ``nearest_pairs.png``. The samples are those of the run's
-    evaluation: the same seed.
+    run's ``memorisation.json`` holds), ``nearest_pairs.png`` and ``helvetica.png`` (how varied the
+    samples are, which ``helvetica.json`` holds). The samples are those of the run's evaluation: the
+    same seed; their nearest training images are searched once.
     """
     folder = run.figures_folder
     folder.mkdir(parents=True, exist_ok=True)
@@ -175,8 +180,10 @@ def draw_figures(run: Run, dataset: Dataset, *, impl: str = "auto") -> list[Path
     figure_2(samples, dataset, paths[1], impl=impl)
     figure_3(run.generator, dataset, paths[2], run.recipe.seed)
     curves([*run.metrics, *run.warnings], paths[3])
-    found = check_memorisation(samples, dataset, impl=impl)
-    return [*paths, *keep_memorisation(run, found, samples, dataset)]
+    nearest = NearestTraining(samples, dataset, impl=impl)
+    paths += keep_memorisation(run, memorisation_of(nearest), samples, dataset)
+    how_varied = helvetica_of(nearest, generator=run.generator, seed=run.recipe.seed)
+    return [*paths, keep_helvetica(run, how_varied)]
 
 
 def keep_memorisation(
@@ -192,6 +199,13 @@ def keep_memorisation(
         memorisation_figure(found, run.figures_folder / MEMORISATION_FIGURE),
         nearest_pairs(found, samples, dataset, run.figures_folder / NEAREST_PAIRS),
     )
+
+
+def keep_helvetica(run: Run, found: Helvetica) -> Path:
+    """Write how varied samples are into a run's folder; return the path of the picture."""
+    write_atomically(run.helvetica_path, found.to_json().encode())
+    run.figures_folder.mkdir(parents=True, exist_ok=True)
+    return helvetica_figure(found, run.figures_folder / HELVETICA_FIGURE)
 
 
 def report_on(run: Run, dataset: Dataset) -> Path:

@@ -3,8 +3,9 @@
 ``runs/<recipe>/<name>/`` holds ``recipe.toml`` (all of the recipe, the seed too), ``metrics.jsonl``
 (an object for each epoch, and one for each warning), ``checkpoint.safetensors``,
 ``best.safetensors`` (the model of the best validation epoch), ``samples/*.png``, and what
-evaluation and report add: ``evaluation.json``, ``memorisation.json``, ``figures/*.png``,
-``report.html``; of other weights than the model's ``evaluation-best.json`` and so on.
+evaluation and report add: ``evaluation.json``, ``memorisation.json``, ``helvetica.json``,
+``figures/*.png``, ``report.html``; of other weights than the model's ``evaluation-best.json`` and
+so on.
 """
 
 from __future__ import annotations
@@ -126,6 +127,11 @@ class Run:
     def memorisation_path(self) -> Path:
         """``memorisation.json``, or ``memorisation-last.json``, ``memorisation-best.json``."""
         return self._of_weights("memorisation", ".json")
+
+    @property
+    def helvetica_path(self) -> Path:
+        """``helvetica.json``, or ``helvetica-last.json``, ``helvetica-best.json``."""
+        return self._of_weights("helvetica", ".json")
 
     @property
     def report_path(self) -> Path:

@@ -37,7 +37,7 @@ LAYERS = [
     {"algorithm_1"},
     {"reproduce", "tables", "fold_table", "mistakes", "memorisation_table", "helvetica_table"},
     {"cli", "cli_shared", "cli_training", "cli_figure_1", "cli_algorithm_1"}
-    | {"cli_evaluate", "cli_table"},
+    | {"cli_evaluate", "cli_neighbors", "cli_table"},
     {"__main__"},
 ]
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}

@@ -147,11 +147,15 @@ def test_neighbors_finds_copies(trained: Path) -> None:
     text = succeed("neighbors", "copied.npy", "--data", "digits", "-n", 40)
     assert "Equal to a training image, number for number: 40 of 40 samples, 0 of 300" in text
     assert "100% of the samples lie as near" in text
+    assert "40 samples are nearest to 40 ± 0 different ones" in text
     assert "Distance between pixels can miss a copy" in text
     assert "picture" not in text
     text = succeed("neighbors", "copied.npy", "--data", "digits", "--out", "near.png")
     assert "60 of 60 samples" in text  # all of a file by default
     assert "picture: near.png" in text
+    text = succeed("neighbors", "copied.npy", "--data", "digits", "-n", 3)
+    assert "3 of 3 samples" in text  # too few to say how varied they are
+    assert "How varied" not in text
     assert Path("near.png").read_bytes().startswith(PNG)
 
 
@@ -164,12 +168,21 @@ def test_neighbors_of_a_run_leaves_a_picture_and_numbers(trained: Path) -> None:
     assert "of 10,000 samples, 0 of 300 test images" in text
     stored = json.loads((trained / "memorisation.json").read_text())
     assert (stored["n_samples"], stored["n_held_out"]) == (10_000, 300)
+    assert (trained / "figures" / "helvetica.png").read_bytes().startswith(PNG)
+    n_train = len(load_dataset("digits").train)
+    assert f"different ones of the {n_train:,} training images" in text.replace("\n", " ")
     printed = json.loads(succeed("neighbors", trained, "-n", 50, "--seed", 3, "--json"))
+    varied = printed.pop("helvetica")
+    assert json.loads((trained / "helvetica.json").read_text()) == varied
     assert printed["n_samples"] == 50
     assert json.loads((trained / "memorisation.json").read_text()) == printed
-    drawn = fastgan.runs.Run.open(trained).generator.sample(50, 3)
+    generator = fastgan.runs.Run.open(trained).generator
+    drawn = generator.sample(50, 3)
+    from fastgan.helvetica import diagnose_helvetica
     from fastgan.memorisation import check_memorisation
 
+    found = diagnose_helvetica(drawn, load_dataset("digits"), generator=generator, seed=3)
+    assert json.loads(found.to_json()) == varied
     assert json.loads(check_memorisation(drawn, load_dataset("digits")).to_json()) == printed
 
 
@@ -177,11 +190,12 @@ def test_figures_draws_and_reports(trained: Path) -> None:
     succeed("figures", trained)
     for name in (
         "samples.png", "figure_2.png", "figure_3.png", "curves.png", "memorisation.png",
-        "nearest_pairs.png",
+        "nearest_pairs.png", "helvetica.png",
     ):  # fmt: skip
         assert (trained / "figures" / name).read_bytes().startswith(PNG)
     assert "<html" in (trained / "report.html").read_text(encoding="utf-8")
     assert (trained / "memorisation.json").is_file()
+    assert (trained / "helvetica.json").is_file()
 
 
 @pytest.mark.parametrize(
