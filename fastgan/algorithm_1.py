@@ -155,7 +155,9 @@ def compared_run(run: Run, dataset: Dataset) -> ComparedRun:
         status=run.status,
         metrics=metrics,
         warnings=tuple(run.warnings),
-        collapsed_epochs=tuple(int(row["epoch"]) for row in metrics if is_collapsed(row)),
+        collapsed_epochs=tuple(
+            int(row["epoch"]) for row in metrics if is_collapsed(row, recipe.collapse_first_epoch)
+        ),
         discriminator_updates=n_updates,
         generator_updates=n_updates // recipe.k,
         samples=samples.detach().cpu(),

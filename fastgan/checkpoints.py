@@ -29,7 +29,7 @@ FORMAT = "fastgan run 1"
 _DISK_FULL = {errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)}
 
 # What may change when a run is resumed: how long it goes on and how it is judged.
-FREE_FIELDS = frozenset({"n_epochs", "evaluate_every", "n_samples"})
+FREE_FIELDS = frozenset({"n_epochs", "evaluate_every", "n_samples", "collapse_first_epoch"})
 
 
 # No more than about a twentieth of the time goes into writing checkpoints.

@@ -32,20 +32,25 @@ class Finding:
     message: str
 
 
-def is_collapsed(record: Record) -> bool:
-    """Say whether, at this epoch's end, the samples hardly varied with z."""
+def is_collapsed(record: Record, first_epoch: int = COLLAPSE_FIRST_EPOCH) -> bool:
+    """Say whether, at this epoch's end, the samples hardly varied with z.
+
+    Before ``first_epoch`` nothing is said: the recipe's ``collapse_first_epoch``.
+    """
     deviation = record["sample_deviation"]
-    late_enough = record["epoch"] >= COLLAPSE_FIRST_EPOCH
+    late_enough = record["epoch"] >= first_epoch
     return late_enough and deviation is not None and deviation < COLLAPSE_DEVIATION
 
 
-def watch(records: Sequence[Record]) -> list[Finding]:
+def watch(records: Sequence[Record], first_epoch: int = COLLAPSE_FIRST_EPOCH) -> list[Finding]:
     """Return what the last of a run's epoch records gives reason to say.
 
     Parameters
     ----------
     records : sequence of mappings
         The epochs so far, in order, as ``metrics.jsonl`` holds them.
+    first_epoch : int
+        The first that may be called collapsed: the recipe's ``collapse_first_epoch``.
     """
     last = records[-1]
     findings = []
@@ -53,7 +58,9 @@ def watch(records: Sequence[Record]) -> list[Finding]:
         findings.append(
             Finding("diverged", "a cost or a sample is no longer a finite number: the run is lost")
         )
-    elif is_collapsed(last) and not (len(records) > 1 and is_collapsed(records[-2])):
+    elif is_collapsed(last, first_epoch) and not (
+        len(records) > 1 and is_collapsed(records[-2], first_epoch)
+    ):
         findings.append(
             Finding(
                 "collapse",

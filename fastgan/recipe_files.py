@@ -22,7 +22,8 @@ from fastgan.recipes import Recipe
 _NONE = "none"
 # Fields younger than the first documents, whose defaults say what those runs did.
 _YOUNGER = frozenset(
-    {"average_decay", "average_every", "first_stage", "initial_bias", "n_sparse_weights"}
+    {"average_decay", "average_every", "collapse_first_epoch", "first_stage"}
+    | {"initial_bias", "n_sparse_weights"}
 )
 _TOML_NAMES = {int: "a whole number", float: "a number", str: "a string", bool: "true or false"}
 

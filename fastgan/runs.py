@@ -175,7 +175,7 @@ class Run:
     def collapsed(self) -> bool:
         """Whether the samples hardly varied with z at the end of the last epoch."""
         records = self.metrics
-        return bool(records) and is_collapsed(records[-1])
+        return bool(records) and is_collapsed(records[-1], self.recipe.collapse_first_epoch)
 
     @property
     def best_epoch(self) -> BestEpoch | None:

@@ -236,7 +236,7 @@ def train(
             if tensorboard is not None:
                 write_tensorboard(tensorboard, record)
 
-            findings = watch(records)
+            findings = watch(records, recipe.collapse_first_epoch)
             for finding in findings:
                 run.append_metrics(
                     {

@@ -60,6 +60,8 @@ class Recipe:
     average_decay: float = 0.0  # of the exponential average of G's weights; 0: none, as published
     average_every: int = 10  # updates between two steps of that average
     n_samples: int = 10_000  # samples under a Parzen estimate (the paper, section 5)
+    # The first that the watch may call collapsed (fastgan.collapse): G starts nearly constant. Ours.
+    collapse_first_epoch: int = 2
     seed: int = 0  # key of every random number of the run; ours
     # Trained before, and its generator is this one's last layers, which train on; D, rates and
     # velocities start anew. Its data set and its seed are not looked at: see ``stages``.
@@ -74,7 +76,7 @@ class Recipe:
             raise ValueError("dataset: expected a name or a path, got an empty string")
         for field in ("n_latent", "batch_size", "n_epochs", "evaluate_every", "k", "n_samples"):
             check_integer(field, getattr(self, field), 1)
-        for field in ("momentum_epochs", "average_every"):
+        for field in ("momentum_epochs", "average_every", "collapse_first_epoch"):
             check_integer(field, getattr(self, field), 1)
         one_of("latent", self.latent, ("uniform", "normal"))
         one_of("cost", self.cost, ("non_saturating", "saturating"))

@@ -71,3 +71,11 @@ def test_is_collapsed():
     assert is_collapsed(record(2, deviation=0.01))
     assert not is_collapsed(record(1, deviation=0.01))
     assert not is_collapsed(record(2, deviation=None))
+
+
+def test_a_recipe_may_give_its_generator_longer():
+    dark = [record(epoch, deviation=0.0) for epoch in range(1, 6)]
+    assert not is_collapsed(dark[3], 5)
+    assert is_collapsed(dark[4], 5)
+    assert watch(dark[:4], 5) == []
+    assert [finding.kind for finding in watch(dark, 5)] == ["collapse"]
