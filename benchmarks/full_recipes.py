@@ -23,13 +23,13 @@ import torch
 
 import fastgan
 from benchmarks.machine import machine
+from benchmarks.memory import CHILD
 from benchmarks.results import RESULTS, readable
-from benchmarks.step_settings import by_shape
 from fastgan import recipes
 from fastgan.ops import philox
 from fastgan.recipes import Recipe
 
-NAMES = ("tfd", "cifar10-mlp", "cifar10-conv")
+NAMES = ("tfd-stage-1", "tfd", "cifar10-mlp", "cifar10-conv")
 N_STEPS = 100
 N_ENDS = 10  # steps at either end whose mean costs are shown
 LIMIT_BYTES = 16 * 2**30
@@ -85,10 +85,22 @@ def images_of(recipe: Recipe) -> tuple[str, torch.Tensor]:
     raise FileNotFoundError("; ".join(tried))
 
 
+def recipe_of(name: str) -> Recipe:
+    """Return a recipe, or one of a recipe's stages; ValueError with the known names otherwise."""
+    stages = {stage.name: stage for each in recipes.names() for stage in _stages(each)}
+    return stages[name] if name in stages else recipes.by_name(name)
+
+
+def _stages(name: str) -> tuple[Recipe, ...]:
+    return recipes.by_name(name).stages
+
+
 def train(name: str, n_steps: int) -> Measured:
-    """Train in this process; the peak is that of its resident memory, start and data counted."""
-    is_recipe = name in recipes.names()
-    recipe = recipes.by_name(name) if is_recipe else by_shape(name)
+    """Train in this process; the peak is that of its resident memory, start and data counted.
+
+    A second stage starts from its initial weights here, not from a trained first stage's.
+    """
+    recipe = recipe_of(name)
     dataset, images = images_of(recipe)
     mean = images.mean(dim=0, dtype=torch.float64).clamp(0.0, 1.0)
     step = fastgan.make_step(
@@ -108,7 +120,7 @@ def train(name: str, n_steps: int) -> Measured:
         seconds.append(time.perf_counter() - started)
     modules = (step.generator, step.discriminator)
     return Measured(
-        name=name if is_recipe else f"{name} (its shape)",  # see step_settings
+        name=recipe.name,
         dataset=dataset,
         n_weights=sum(p.numel() for module in modules for p in module.parameters()),
         step_seconds=tuple(seconds),
@@ -120,16 +132,18 @@ def train(name: str, n_steps: int) -> Measured:
 
 def measure(name: str, n_steps: int, n_threads: int) -> Measured:
     """Train in a process of its own; RuntimeError with its last line if it fails."""
-    command = [sys.executable, "-m", "benchmarks.full_recipes", "--child", name]
-    command += ["--steps", str(n_steps), "--threads", str(n_threads)]
-    done = subprocess.run(command, cwd=Path(__file__).parents[1], capture_output=True, text=True)
+    asked = {
+        "module": "full_recipes_child", "name": name, "n_steps": n_steps, "n_threads": n_threads
+    }  # fmt: skip
+    command = [sys.executable, str(CHILD), json.dumps(asked)]
+    done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode != 0:
         raise RuntimeError((done.stderr.strip().splitlines() or ["it ended without a word"])[-1])
     fields = json.loads(done.stdout.splitlines()[-1])
     return Measured(**{k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()})
 
 
-def markdown(found: Sequence[Measured], left_out: Sequence[str]) -> str:
+def markdown(found: Sequence[Measured], left_out: Sequence[str], n_threads: int) -> str:
     """Return a table for people, and below it what was left out and the machine."""
     lines = [
         "| recipe | data | weights | a step, median (.1 to .9) | peak memory | D's cost "
@@ -148,8 +162,12 @@ def markdown(found: Sequence[Measured], left_out: Sequence[str]) -> str:
         )
     lines += ["", *(f"Left out: {words}." for words in left_out)]
     steps = len(found[0].step_seconds) if found else 0
-    lines.append(f"{steps} steps each; costs are means of the first and the last {N_ENDS}.")
-    lines.append("; ".join(f"{key} {value}" for key, value in machine().items()) + ".")
+    lines.append(
+        f"{steps} steps each, {n_threads} threads; costs are means of the first and the last "
+        f"{N_ENDS}."
+    )
+    here = {**machine(), "threads": n_threads}
+    lines.append("; ".join(f"{key} {value}" for key, value in here.items()) + ".")
     return "\n".join(lines) + "\n"
 
 
@@ -160,26 +178,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--steps", type=int, default=N_STEPS)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--out", type=Path, default=RESULTS)
-    parser.add_argument("--child", help=argparse.SUPPRESS)
     asked = parser.parse_args(arguments)
     if asked.steps < 2 or asked.threads < 1:
         parser.error("expected --steps of at least 2 and --threads of at least 1")
-    torch.set_num_threads(asked.threads)
-    if asked.child:
-        print(json.dumps(dataclasses.asdict(train(asked.child, asked.steps))))
-        return 0
     found, left_out = [], []
     for name in asked.names:
         try:
             found.append(measure(name, asked.steps, asked.threads))
         except RuntimeError as error:
             left_out.append(f"{name}: {error}")
-    text = markdown(found, left_out)
+    text = markdown(found, left_out, asked.threads)
     print(text, end="")
     asked.out.mkdir(parents=True, exist_ok=True)
     now = datetime.datetime.now(datetime.UTC).strftime("%Y%m%d-%H%M%S")
     (asked.out / f"full-recipes-{now}.md").write_text(text, encoding="utf-8")
-    content = [dataclasses.asdict(each) | {"machine": machine()} for each in found]
+    content = [
+        dataclasses.asdict(each) | {"n_threads": asked.threads, "machine": machine()}
+        for each in found
+    ]
     path = asked.out / f"full-recipes-{now}.json"
     path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
     return int(bool(left_out) or any(each.faults for each in found))

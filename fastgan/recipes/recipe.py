@@ -60,7 +60,7 @@ class Recipe:
     average_decay: float = 0.0  # of the exponential average of G's weights; 0: none, as published
     average_every: int = 10  # updates between two steps of that average
     n_samples: int = 10_000  # samples under a Parzen estimate (the paper, section 5)
-    # The first that the watch may call collapsed (fastgan.collapse): G starts nearly constant. Ours.
+    # The first that may be called collapsed (fastgan.collapse): G starts nearly constant. Ours.
     collapse_first_epoch: int = 2
     seed: int = 0  # key of every random number of the run; ours
     # Trained before, and its generator is this one's last layers, which train on; D, rates and

@@ -16,9 +16,7 @@ pytestmark = pytest.mark.skipif(
 
 
 @pytest.fixture
-def module(harness: ModuleType, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    # The child finds `benchmarks` where it is started, as `python -m` does.
-    monkeypatch.delenv("PYTHONSAFEPATH", raising=False)
+def module(harness: ModuleType) -> ModuleType:
     return importlib.import_module("benchmarks.full_recipes")
 
 
@@ -74,10 +72,16 @@ def test_faults_are_found(module, changes, faults, tmp_path, monkeypatch) -> Non
 def test_costs_of_the_ends_and_quantiles(module) -> None:
     found = made(module, step_seconds=tuple(i / 1000 for i in range(1, 22)))
     assert found.ends == ((4.5, 14.5), (4.5, 14.5))
-    text = module.markdown([found], ["cifar10-conv: no such recipe"])
+    text = module.markdown([found], ["cifar10-conv: no such recipe"], 2)
     assert "11 ms (2.2 ms to 19.8 ms)" in text
     assert "| 1.00 GiB | 4.500 to 14.500 |" in text
     assert "Left out: cifar10-conv: no such recipe." in text
+    assert "21 steps each, 2 threads;" in text
+
+
+def test_stages_have_names(module) -> None:
+    assert [module.recipe_of(name).n_epochs for name in ("tfd-stage-1", "tfd")] == [50, 22]
+    assert set(module.NAMES) < {"tfd-stage-1", *module.recipes.names()}
 
 
 def test_a_stand_in_is_named(module, monkeypatch) -> None:
