@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from fastgan.recipes import Recipe as Recipe
     from fastgan.restarts import train_with_restarts as train_with_restarts
     from fastgan.steps import make_step as make_step
+    from fastgan.table_1_entries import table_1 as table_1
     from fastgan.training import train as train
     from fastgan.two_sample import TwoSampleTest as TwoSampleTest
     from fastgan.two_sample import (
@@ -74,6 +75,7 @@ _PUBLIC: dict[str, str | None] = {
     "parzen_log_likelihood": "fastgan.ops.parzen",
     "precision_recall": "fastgan.manifold_metrics",
     "recipes": None,
+    "table_1": "fastgan.table_1_entries",
     "theory": None,
     "train": "fastgan.training",
     "train_with_restarts": "fastgan.restarts",

@@ -17,6 +17,7 @@ from fastgan import (
     cli_evaluate,
     cli_figure_1,
     cli_neighbors,
+    cli_table,
     cli_training,
 )
 from fastgan.cli_shared import (
@@ -144,6 +145,7 @@ def figures(
 
 app.command(epilog=cli_training.REPRODUCE_EXAMPLES)(cli_training.reproduce)
 app.command("algorithm-1", epilog=cli_algorithm_1.EXAMPLES)(cli_algorithm_1.algorithm_1)
+app.command(epilog=cli_table.EXAMPLES)(cli_table.table)
 app.command("figure-1", epilog=cli_figure_1.EXAMPLES)(cli_figure_1.figure_1)
 
 

@@ -18,7 +18,7 @@ import fastgan.runs
 from fastgan import cli_shared, mistakes, recipes
 from fastgan.data import load_dataset
 
-COMMANDS = ("info", "train", "sample", "evaluate", "neighbors", "figures", "reproduce")
+COMMANDS = ("info", "train", "sample", "evaluate", "neighbors", "figures", "reproduce", "table")
 
 
 def test_help_of_every_command_has_an_example() -> None:
@@ -201,7 +201,7 @@ def test_figures_draws_and_reports(trained: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (["train", "minst"], "recipe: expected one of mnist, mnist-averaged, digits, got 'minst'"),
+        (["train", "minst"], "recipe: expected one of mnist, mnist-averaged, tfd, "),
         (["train", "nowhere.toml"], "nowhere.toml"),
         (["train", "--data", "minst"], "did you mean mnist?"),
         (["train", "--data", "nowhere.npy"], "nowhere.npy: no such file or folder"),
