@@ -7,9 +7,14 @@ import pytest
 import torch
 
 from fastgan import nearest_training
-from fastgan.data import Dataset
+from fastgan.data import Dataset, load_dataset
+from fastgan.helvetica import helvetica_of
+from fastgan.helvetica_result import Helvetica
 from fastgan.memorisation import check_memorisation, memorisation_of
+from fastgan.memorisation_result import Memorisation
 from fastgan.nearest_training import NearestTraining
+from fastgan.reproduce import N_MEMORISATION_SAMPLES, draw_figures
+from fastgan.training import train
 
 
 @pytest.fixture
@@ -41,18 +46,40 @@ def test_the_nearest_of_each_set_are_those_of_brute_force(dataset, samples):
         assert (nearest.distances.dtype, nearest.images.dtype) == (np.float64, np.int64)
 
 
-def test_each_set_is_searched_once(dataset, samples, monkeypatch):
-    asked = []
+@pytest.fixture
+def asked(monkeypatch):
+    """Return the list of how many rows each search is of, from now on."""
+    numbers = []
     query = nearest_training.NeighborIndex.query
     monkeypatch.setattr(
         nearest_training.NeighborIndex,
         "query",
-        lambda self, rows, *rest: (asked.append(len(rows)), query(self, rows, *rest))[1],
+        lambda self, rows, *rest: (numbers.append(len(rows)), query(self, rows, *rest))[1],
     )
+    return numbers
+
+
+def test_each_set_is_searched_once(dataset, samples, asked):
     nearest = NearestTraining(samples, dataset)
     assert asked == []
     assert memorisation_of(nearest) == memorisation_of(nearest)
     assert sorted(asked) == [50, 200]
-    assert nearest.of_validation is nearest.of_validation
+    assert helvetica_of(nearest).n_samples == 50
     assert asked[2:] == [20]
     assert memorisation_of(nearest) == check_memorisation(samples, dataset)
+
+
+def test_figures_of_a_run_search_once_for_both_questions(asked, tmp_path):
+    digits = load_dataset("digits")
+    run = train(
+        "digits", dataset=digits, n_epochs=1, folder=tmp_path, sample_grids=False, progress=False
+    )
+    pictures = [path.name for path in draw_figures(run, digits)]
+    n_held_out = sorted([len(digits.test), len(digits.validation)])
+    assert sorted(asked) == [*n_held_out, N_MEMORISATION_SAMPLES]
+    assert {"memorisation.png", "nearest_pairs.png", "helvetica.png"} <= set(pictures)
+    near = Memorisation.from_json(run.memorisation_path.read_text(encoding="utf-8"))
+    varied = Helvetica.from_json(run.helvetica_path.read_text(encoding="utf-8"))
+    assert near.sample_hits == varied.sample_hits
+    assert varied.n_lines > 0
+    assert len(varied.class_numbers) == 10
