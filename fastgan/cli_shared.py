@@ -55,7 +55,11 @@ NSamples = Annotated[
     ),
 ]
 RecipeName = Annotated[
-    str, typer.Argument(help="mnist, mnist-averaged, digits, or the path of a recipe.toml.")
+    str,
+    typer.Argument(
+        help="mnist, mnist-averaged, tfd, faces, cifar10-mlp, cifar10-mlp-small, cifar10-conv, "
+        "cifar10-conv-small, digits, or the path of a recipe.toml."
+    ),
 ]
 RunFolder = Annotated[Path, typer.Argument(help="A run folder.")]
 Weights = Annotated[
@@ -67,7 +71,10 @@ Weights = Annotated[
         "validation epoch.",
     ),
 ]
-Epochs = Annotated[int | None, typer.Option(min=1, help="In place of the recipe's.")]
+Epochs = Annotated[
+    int | None,
+    typer.Option(min=1, help="In place of the recipe's, for every stage; on --resume the last."),
+]
 StopOnCollapse = Annotated[
     bool, typer.Option("--stop-on-collapse", help="End at the collapse watch's first warning.")
 ]
@@ -81,7 +88,8 @@ def recipe_of(name: str, data: str | None, epochs: int | None, seed: int | None)
         recipe = recipes.from_toml(Path(name).read_text(encoding="utf-8"))
     else:
         recipe = recipes.by_name(name)
-    changes = {"dataset": data, "n_epochs": epochs, "seed": seed}
+    recipe = recipe if epochs is None else recipe.for_epochs(epochs)
+    changes = {"dataset": data, "seed": seed}
     return recipe.replace(**{field: value for field, value in changes.items() if value is not None})
 
 

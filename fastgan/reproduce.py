@@ -31,17 +31,13 @@ from fastgan.memorisation_pairs import nearest_pairs
 from fastgan.memorisation_result import Memorisation
 from fastgan.nearest_training import NearestTraining
 from fastgan.recipes import Recipe
-from fastgan.report import (
-    FIGURE_2,
-    FIGURE_3,
-    MEMORISATION_FIGURE,
-    NEAREST_PAIRS,
-    write_report,
-)
+from fastgan.report import write_report
+from fastgan.report_inputs import FIGURE_2, FIGURE_3, MEMORISATION_FIGURE, NEAREST_PAIRS
 from fastgan.restarts import LostSeed, lost_before, train_with_restarts
 from fastgan.runs import Run
 from fastgan.scores import Evaluation, FoldEvaluation
 from fastgan.training import TrainingOptions
+from fastgan.walk import write_walk
 
 N_FIGURE_SAMPLES = 100
 N_MEMORISATION_SAMPLES = 10_000
@@ -88,7 +84,7 @@ def reproduce(
         Tried in turn until a run is not reported as collapsed. All but the last are stopped at the
         first warning; the last is trained to its end whatever happens, so that there is a result.
     n_epochs : int, optional
-        In place of the recipe's.
+        In place of the recipe's, for every stage.
     n_samples : int, optional
         Model samples for the evaluation; by default the recipe's.
     folder : path, optional
@@ -116,7 +112,7 @@ def reproduce(
         raise ValueError("seeds: expected at least one, got none")
     recipe = recipes.by_name(recipe) if isinstance(recipe, str) else recipe
     if n_epochs is not None:
-        recipe = recipe.replace(n_epochs=n_epochs)
+        recipe = recipe.for_epochs(n_epochs)
     options = options or TrainingOptions()
     if dataset is None:
         dataset = load_folds(recipe.dataset)
@@ -166,8 +162,9 @@ def draw_figures(run: Run, dataset: Dataset, *, impl: str = "auto") -> list[Path
     """Draw a run's pictures into its :attr:`~fastgan.runs.Run.figures_folder`; return their paths.
 
     ``samples.png``, ``figure_2.png`` (samples and nearest training images), ``figure_3.png`` (lines
-    in z), ``curves.png``, ``memorisation.png`` (distances to the nearest training images, which the
-    run's ``memorisation.json`` holds), ``nearest_pairs.png`` and ``helvetica.png`` (how varied the
+    in z), ``curves.png``, ``walk.png`` and ``walk.json`` (the report's slider through z),
+    ``memorisation.png`` (distances to the nearest training images, which the run's
+    ``memorisation.json`` holds), ``nearest_pairs.png`` and ``helvetica.png`` (how varied the
     samples are, which ``helvetica.json`` holds). The samples are those of the run's evaluation: the
     same seed; their nearest training images are searched once.
     """
@@ -180,6 +177,7 @@ def draw_figures(run: Run, dataset: Dataset, *, impl: str = "auto") -> list[Path
     figure_2(samples, dataset, paths[1], impl=impl)
     figure_3(run.generator, dataset, paths[2], run.recipe.seed)
     curves([*run.metrics, *run.warnings], paths[3])
+    paths += write_walk(run.generator, dataset, folder, run.recipe.seed, impl=impl)
     nearest = NearestTraining(samples, dataset, impl=impl)
     paths += keep_memorisation(run, memorisation_of(nearest), samples, dataset)
     how_varied = helvetica_of(nearest, generator=run.generator, seed=run.recipe.seed)

@@ -20,6 +20,7 @@ from fastgan.data import Dataset, load_dataset
 from fastgan.files import write_atomically
 from fastgan.recipes import Recipe
 from fastgan.runs import Run, holds_run
+from fastgan.stages import STAGE_FOLDER
 from fastgan.training import TrainingOptions, train
 
 RESTARTS = "restarts.json"  # in the folder that holds the runs
@@ -107,9 +108,10 @@ def train_with_restarts(
     for number, seed in enumerate(seeds):
         is_last = number == len(seeds) - 1
         run_folder = base / f"seed-{seed}"
-        if options.resume and not is_last and _is_lost(run_folder):
-            run = Run.open(run_folder)
-            check_same_recipe(run_folder, run.recipe, recipe.replace(seed=seed))
+        found = _lost_run(run_folder) if options.resume and not is_last else None
+        if found is not None:
+            run = found
+            check_same_recipe(run_folder, Run.open(run_folder).recipe, recipe.replace(seed=seed))
         else:
             say(f"training {recipe.name} on {dataset.name}, seed {seed}: {run_folder}")
             changes: dict[str, Any] = {
@@ -130,7 +132,7 @@ def train_with_restarts(
     collapsed = len(lost) == len(seeds)
     if collapsed:
         lost.pop()
-    _record(base, seeds[0], lost, run.recipe.seed)
+    _record(base, seeds[0], lost, seed)
     return Restarted(run=run, lost=tuple(lost), collapsed=collapsed)
 
 
@@ -168,11 +170,15 @@ def _read(path: Path) -> dict[str, Any]:
     return dict(entries)
 
 
-def _is_lost(folder: Path) -> bool:
+def _lost_run(folder: Path) -> Run | None:
+    """Return the run in a folder if it was set aside, or the stage before it if that one was."""
     if not holds_run(folder):
-        return False
+        return None
     run = Run.open(folder)
-    return run.status in ("stopped", "diverged") or (run.status == "finished" and run.collapsed)
+    if run.status == "new":
+        return _lost_run(folder / STAGE_FOLDER)
+    lost = run.status in ("stopped", "diverged") or (run.status == "finished" and run.collapsed)
+    return run if lost else None
 
 
 def _why(run: Run, seed: int) -> LostSeed:

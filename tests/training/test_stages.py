@@ -17,7 +17,7 @@ from fastgan.recipes import DenseLayer
 from fastgan.restarts import train_with_restarts
 from fastgan.runs import Run
 from fastgan.stages import generator_after
-from fastgan.training import train
+from fastgan.training import TrainingOptions, train
 
 FIRST = TINY.replace(name="tiny-stage-1", latent="normal", n_epochs=3)
 TWO = FIRST.replace(
@@ -162,6 +162,16 @@ def test_a_first_stage_that_is_lost_is_the_result(tmp_path) -> None:
     found = train_with_restarts(recipe, 1, dataset=tiny_dataset(), folder=tmp_path / "tried")
     assert [seed.kind for seed in found.lost] == ["collapse"]
     assert found.run.recipe.name == "tiny-two"  # the last seed is trained to its end
+    before = Run.open(tmp_path / "tried" / "seed-3" / "stage-1").metrics
+    again = train_with_restarts(
+        recipe,
+        1,
+        dataset=tiny_dataset(),
+        folder=tmp_path / "tried",
+        options=TrainingOptions(resume=True),
+    )
+    assert again.lost == found.lost
+    assert Run.open(tmp_path / "tried" / "seed-3" / "stage-1").metrics == before
     assert [entry.name for entry in sorted((tmp_path / "tried").iterdir())] == [
         "restarts.json", "seed-3", "seed-4"
     ]  # fmt: skip
