@@ -72,6 +72,8 @@ def evaluate(
         keep_samples_evaluation,
     )
     from fastgan.progress import counting
+    from fastgan.published import BEST_OF_FOLDS_NOTE
+    from fastgan.scores import FoldEvaluation
 
     set_up(threads, True)
     where = resolve_device(device)
@@ -115,6 +117,9 @@ def evaluate(
     if json:
         typer.echo(found.to_json(), nl=False)
         return
-    show(*tables.scores(found, name or "fastgan"), *found.warnings())
+    show(*tables.scores(found, name or "fastgan"))
+    if run is not None and opened.weights == "best" and isinstance(found, FoldEvaluation):
+        show(BEST_OF_FOLDS_NOTE)
+    show(*found.warnings())
     if out is not None:
         show(f"kept in {out}: a row for `fastgan table`")

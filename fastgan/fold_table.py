@@ -26,7 +26,8 @@ def fold_results(found: FoldEvaluation, model: str = "fastgan") -> Table:
         table.add_row(
             f"fold {number}",
             f"{fold.mean:.1f} ± {fold.standard_error:.1f}",
-            f"{fold.n_test:,} test images; sigma {fold.sigma:.4g} of {fold.n_validation:,} others",
+            f"{fold.n_test:,} test images; sigma {fold.sigma:.4g}, chosen on "
+            f"{fold.n_validation:,} others",
         )
     table.add_section()
     both = f"{found.mean:.1f} ± {found.standard_error:.1f}"
@@ -40,7 +41,7 @@ def fold_errors(found: FoldEvaluation) -> str:
     n_folds = len(found.folds)
     lines = [
         f"± {found.standard_error:.2f} across folds: the standard deviation (ddof 0) of the "
-        f"{n_folds} means, divided by the square root of {n_folds}."
+        f"{n_folds} means / sqrt({n_folds})."
     ]
     errors = [fold.sample_standard_error for fold in found.folds]
     told = "Each fold's own ± is over its test images"

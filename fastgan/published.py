@@ -31,11 +31,19 @@ STANDARD_ERROR_NOTE = (
     "the seed of the training run."
 )
 FOLD_ERROR_NOTE = (
-    "± is the error across folds: the standard deviation (ddof 0) of the folds' means, divided by "
-    "the square root of their number. The paper's TFD column has such an error; how it was "
+    "The error across folds is the standard deviation (ddof 0) of the folds' means, divided by the "
+    "square root of their number. The paper's TFD column has such an error too; how it was "
     "aggregated was not released, this rule is ours. It covers neither the draw of the samples nor "
     "the seed of the training run."
 )
+BEST_OF_FOLDS_NOTE = (
+    "The best epoch was chosen on the validation images of fold 0, which are test images of other "
+    "folds: this score is too good by an unknown amount."
+)
+STAND_IN_NOTES: dict[str, str] = {
+    name: f"{name} is FER2013, a stand-in for TFD: other images, so a column of its own."
+    for name in ("faces", "fer2013")
+}
 
 
 @dataclass(frozen=True)

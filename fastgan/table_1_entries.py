@@ -16,10 +16,13 @@ from typing import NamedTuple
 
 from fastgan.kept_evaluation import EVALUATION, FOLDS, MODEL, read_evaluation, read_model_name
 from fastgan.published import (
+    BEST_OF_FOLDS_NOTE,
     COMPARABILITY_WARNING,
+    FOLD_ERROR_NOTE,
     N_SAMPLES_PUBLISHED,
     REAL_DATA_NOTE,
     REFERENCE_TABLE,
+    STAND_IN_NOTES,
 )
 from fastgan.runs import Run, Weights
 from fastgan.scores import Evaluation, FoldEvaluation
@@ -157,7 +160,10 @@ def entries_of_run(run: Run) -> list[Entry]:
     model = f"{run.recipe.name}, seed {run.recipe.seed}{dict(_WEIGHTS)[run.weights]}"
     if run.collapsed and run.weights != "best":
         model += " (collapsed)"
-    return [Entry(model, kept[0], run.folder, _troubles(run))]
+    troubles = _troubles(run)
+    if run.weights == "best" and isinstance(kept[0], FoldEvaluation):
+        troubles = (BEST_OF_FOLDS_NOTE, *troubles)
+    return [Entry(model, kept[0], run.folder, troubles)]
 
 
 def table_of(
@@ -201,6 +207,10 @@ def table_of(
             f"No number was published for {listed}: what stands there cannot be set beside the "
             "paper's columns."
         )
+        names = dict.fromkeys(column.name for column in own)
+        remarks += [STAND_IN_NOTES[name] for name in names if name in STAND_IN_NOTES]
+    if any(isinstance(entry.found, FoldEvaluation) for entry in entries):
+        remarks.append(FOLD_ERROR_NOTE)
     return Table1((*PUBLISHED_COLUMNS, *titles), tuple(rows), tuple(notes), (*remarks, *left_out))
 
 

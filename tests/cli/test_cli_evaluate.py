@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import scipy.io
 from invoking import mistake, succeed, tiny
 
 from fastgan import recipes
@@ -75,7 +76,7 @@ def test_reproduce_trains_once_and_evaluates_by_folds(faces_run: tuple[Path, str
     for number, fold in enumerate(found.folds):
         assert re.search(
             rf"fold {number} +│ +{fold.mean:.1f} ± {fold.standard_error:.1f} │ 8 test images; "
-            rf"sigma {fold.sigma:.4g} of 32 others",
+            rf"sigma {fold.sigma:.4g}, chosen on 32 others",
             text,
         )
     assert re.search(
@@ -85,7 +86,7 @@ def test_reproduce_trains_once_and_evaluates_by_folds(faces_run: tuple[Path, str
     )
     said = " ".join(text.split())
     assert f"± {found.standard_error:.2f} across folds: the standard deviation (ddof 0)" in said
-    assert "divided by the square root of 5" in said
+    assert "of the 5 means / sqrt(5)." in said
     assert "The data set 'faces' has no published column" in said
     assert "Adversarial nets" not in text
 
@@ -129,6 +130,42 @@ def test_evaluate_of_samples_by_folds_into_a_folder(faces_run: tuple[Path, str])
     assert without_seconds(found) == without_seconds(expected)
     assert re.search(rf"mine +│ +{found.mean:,.1f} ±".replace(",", ""), text)
     assert "kept in new/mine: a row for `fastgan table`" in text
+
+
+def test_the_best_epoch_of_folds_is_told_to_be_chosen_on_test_images(
+    faces_run: tuple[Path, str],
+) -> None:
+    folder = faces_run[0] / "runs" / "seed-0"
+    said = " ".join(succeed("evaluate", folder, "--weights", "best").split())
+    assert "The best epoch was chosen on the validation images of fold 0" in said
+    assert (folder / "folds-best.json").exists()
+    assert "The best epoch was chosen" not in " ".join(succeed("evaluate", folder).split())
+
+
+def test_tfd_is_evaluated_by_folds_and_stands_in_the_papers_column() -> None:
+    numbers = np.random.Generator(np.random.Philox(9))
+    codes = np.zeros((60, 5), np.uint8)
+    codes[30:] = 1 + (np.arange(30)[:, None] + np.arange(5)) % 3
+    content = {
+        "images": numbers.integers(0, 256, (60, 48, 48), np.uint8),
+        "folds": codes,
+        "labs_ex": np.ones((60, 1), np.int16),
+    }
+    scipy.io.savemat("TFD_48x48.mat", content)
+    np.save("mine.npy", numbers.random((20, 2304)).astype(np.float32))
+    options = ("--data", "tfd", "--folder", ".", "--out", "mine")
+    text = succeed("evaluate", "--samples", "mine.npy", *options)
+    assert re.search(r"Adversarial nets +│ +2057 ± 26 │ Goodfellow et al\. 2014, Table 1", text)
+    found = FoldEvaluation.from_json(Path("mine/folds.json").read_bytes())
+    assert found.comparable_to == "TFD"
+    expected = evaluate_folds(np.load("mine.npy"), load_folds("tfd", folder="."))
+    assert without_seconds(found) == without_seconds(expected)
+    table = succeed("table", "mine")
+    line = next(line for line in table.splitlines() if line.startswith("mine "))
+    score = f"{found.mean:.1f} ± {found.standard_error:.1f}"
+    assert line.split("  ")[-2].strip() == f"{score} (1)"
+    assert len(table.splitlines()[5].split()) == 4  # model, MNIST, TFD, source
+    assert "(1) Of 20 samples" in table
 
 
 def test_evaluate_of_samples_into_a_folder(trained: Path) -> None:

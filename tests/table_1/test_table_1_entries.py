@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import fastgan
+from fastgan.published import BEST_OF_FOLDS_NOTE, FOLD_ERROR_NOTE
 from fastgan.scores import Evaluation, FoldEvaluation
 from fastgan.table_1_entries import collect_table_1, entries_of_run, table_1, table_of
 from fastgan.table_1_result import Row, Table1
@@ -80,10 +81,11 @@ def test_each_run_has_a_row_in_its_datas_column(make_run, of_mnist, of_digits, o
         assert [cell.folder for cell in row.cells if cell is not None] == [folder]
         assert row.source == "measured here, 10,000 samples"
         assert notes_of(table, row) == []
-    assert any(
-        remark == "No number was published for digits, faces: what stands there cannot be set "
-        "beside the paper's columns."
-        for remark in table.remarks
+    assert table.remarks[-3:] == (
+        "No number was published for digits, faces: what stands there cannot be set beside the "
+        "paper's columns.",
+        "faces is FER2013, a stand-in for TFD: other images, so a column of its own.",
+        FOLD_ERROR_NOTE,
     )
 
 
@@ -187,6 +189,15 @@ def test_each_evaluated_generator_of_a_run(make_run, of_mnist, of_digits):
     assert models == ["digits, seed 0", "digits, seed 0, best validation epoch"]
     (entry,) = entries_of_run(fastgan.runs.Run.open(folder, "best"))
     assert table_of([entry]).columns == ("MNIST", "TFD", "digits")
+
+
+def test_the_best_epoch_of_folds_is_told_to_be_chosen_on_test_images(make_run, of_faces):
+    folder = make_run("a", of_faces)
+    make_run("a", of_faces, weights="best")
+    last, best = (
+        notes_of(table, row) for table in [collect_table_1([folder])] for row in table.own
+    )
+    assert (last, best) == ([], [BEST_OF_FOLDS_NOTE])
 
 
 def test_rows_of_samples_of_one_name_are_joined(make_samples, make_run, of_mnist, of_digits):
