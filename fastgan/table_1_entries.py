@@ -23,6 +23,7 @@ from fastgan.published import (
     REAL_DATA_NOTE,
     REFERENCE_TABLE,
     STAND_IN_NOTES,
+    ReferenceResult,
 )
 from fastgan.runs import Run, Weights
 from fastgan.scores import Evaluation, FoldEvaluation
@@ -184,7 +185,7 @@ def table_of(
                 else None
                 for column in columns
             ),
-            f"published: {row.source}",
+            f"published: {row.source}{_printed(row)}",
             is_published=True,
         )
         for row in REFERENCE_TABLE
@@ -212,6 +213,11 @@ def table_of(
     if any(isinstance(entry.found, FoldEvaluation) for entry in entries):
         remarks.append(FOLD_ERROR_NOTE)
     return Table1((*PUBLISHED_COLUMNS, *titles), tuple(rows), tuple(notes), (*remarks, *left_out))
+
+
+def _printed(row: ReferenceResult) -> str:
+    forms = [score.printed for score in (row.mnist, row.tfd) if score and score.printed]
+    return f", printed as {' and '.join(forms)}" if forms else ""
 
 
 def _rows(entries: Sequence[Entry]) -> list[tuple[str, list[Entry]]]:

@@ -29,8 +29,9 @@ _LATEX = {
     "<": r"\textless{}",
     ">": r"\textgreater{}",
     "|": r"\textbar{}",
-    "`": r"\textasciigrave{}",
-    '"': r"\textquotedbl{}",
+    # by number, since their commands need a package or an encoding
+    "`": r"\symbol{96}",
+    '"': r"\symbol{34}",
     # after the \\ that ends a row these would begin its options
     "[": "{[}",
     "]": "{]}",
@@ -46,13 +47,17 @@ _PAGE = """<!DOCTYPE html>
 <title>Table 1</title>
 <style>
 :root {{ color-scheme: light dark; }}
-body {{ font: 16px/1.5 system-ui, sans-serif; max-width: 64rem; margin: 2rem auto; }}
+body {{ font: 16px/1.5 system-ui, sans-serif; max-width: 68rem; margin: 2rem auto; }}
 body {{ padding: 0 1rem; }}
 .scroll {{ overflow-x: auto; }}
 table {{ border-collapse: collapse; font-variant-numeric: tabular-nums; }}
-caption {{ text-align: left; padding-bottom: .8rem; }}
+figure {{ margin: 0; }}
+figcaption {{ padding-bottom: .8rem; }}
 th, td {{ text-align: left; padding: .3rem .8rem; white-space: nowrap; }}
-th:first-child, td:first-child {{ padding-left: 0; }}
+th:first-child {{ padding-left: 0; position: sticky; left: 0; background: Canvas; }}
+tbody th {{ white-space: normal; min-width: 7rem; }}
+td:last-child {{ white-space: normal; min-width: 14rem; }}
+sup {{ line-height: 0; }}
 .score {{ text-align: right; }}
 thead tr, tbody tr:first-child {{ border-top: 1px solid; }}
 tbody:last-child {{ border-bottom: 1px solid; }}
@@ -197,12 +202,14 @@ def to_html(table: Table1, base: Path) -> str:
 
     columns = "".join(f'<th scope="col" class="score">{escape(c)}</th>' for c in table.columns)
     lines = [
-        '<div class="scroll"><table class="table-1">',
-        f"<caption>{escape(table.caption)}</caption>",
+        '<figure class="table-1">',
+        f"<figcaption>{escape(table.caption)}</figcaption>",
+        '<div class="scroll"><table>',
         f'<thead><tr><th scope="col">model</th>{columns}<th scope="col">source</th></tr></thead>',
         *body_of(table.published, "published"),
         *body_of(table.own, "own"),
         "</table></div>",
+        "</figure>",
     ]
     if table.notes:
         notes = "".join(f"<li>{escape(note)}</li>" for note in table.notes)

@@ -55,6 +55,9 @@ def test_all_that_was_published(tmp_path, monkeypatch):
     assert len(table.published) == 8
     rows = {row.model: row for row in table.rows}
     assert texts(rows["Diffusion"]) == ["220", None]
+    assert rows["Diffusion"].source == (
+        "published: Sohl-Dickstein et al. 2015 (arXiv 1503.03585), printed as 317 ± 2.7 bits"
+    )
     assert texts(rows["Adversarial autoencoder"]) == ["340 ± 2", "2252 ± 16"]
     assert "Makhzani et al. 2015" in rows["Adversarial autoencoder"].source
     assert all(row.source.startswith("published: ") for row in table.rows)

@@ -126,7 +126,7 @@ def unlatex(text: str) -> str:
     commands = {
         r"\textbackslash{}": "\\", r"\textasciitilde{}": "~", r"\textasciicircum{}": "^",
         r"\textless{}": "<", r"\textgreater{}": ">", r"\textbar{}": "|",
-        r"\textasciigrave{}": "`", r"\textquotedbl{}": '"', "{[}": "[", "{]}": "]", "{*}": "*",
+        r"\symbol{96}": "`", r"\symbol{34}": '"', "{[}": "[", "{]}": "]", "{*}": "*",
         r"$\pm$": "±", r"\{": "{", r"\}": "}", r"\$": "$", r"\&": "&", r"\#": "#", r"\_": "_",
         r"\%": "%",
     }  # fmt: skip
