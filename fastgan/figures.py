@@ -195,7 +195,7 @@ def figure_3(
     for name, count in (("n_rows", n_rows), ("n_columns", n_columns)):
         if count < 2:
             raise ValueError(f"{name}: expected at least 2, got {count}")
-    points = _draw_points(generator, recipe, n_rows, seed)
+    points = draw_points(generator, recipe, n_rows, seed)
     steps = torch.linspace(0, 1, n_columns, dtype=points.dtype, device=points.device)
     following = points.roll(-1, 0)
     lines = torch.lerp(points[:, None, :], following[:, None, :], steps[None, :, None])
@@ -210,7 +210,11 @@ def figure_3(
     return save_picture(picture, path, "Figure 3", description)
 
 
-def _draw_points(generator: nn.Module, recipe: Recipe | None, n_points: int, seed: int) -> Tensor:
+def draw_points(generator: nn.Module, recipe: Recipe | None, n_points: int, seed: int) -> Tensor:
+    """Draw z of pictures, of shape (n_points, n_latent), from the stream FIGURES.
+
+    More points begin with the same ones. Raises TypeError as :func:`figure_3`.
+    """
     number = stream(Kind.FIGURES)
     if recipe is None and hasattr(generator, "latent"):
         latent = cast("Callable[..., Tensor]", generator.latent)

@@ -28,12 +28,13 @@ LAYERS = [
     {"runs", "curves", "estimators", "evaluation", "figures", "memorisation", "training"}
     | {"manifold_metrics", "nearest_graph", "two_sample"}
     | {"memorisation_figure", "memorisation_pairs", "neighbor_index", "nearest_training"}
-    | {"helvetica", "helvetica_figure"}
+    | {"helvetica", "helvetica_figure", "walk"}
     | {"epoch_record", "restarts", "kept_evaluation"}
     | {"figure_1", "figure_1_pair", "figure_1_snapshot", "figure_1_training"}
     | {"figure_1_result", "figure_1_strip", "figure_1_animation"},
     {"comparison_figure", "table_1_result", "table_1_formats", "table_1_entries"},
-    {"report_parts", "report"},
+    {"report_parts", "report_inputs", "report_score", "report_summary", "report_training"}
+    | {"report_walk", "report_checks", "report_recipe", "report_again", "report"},
     {"algorithm_1"},
     {"reproduce", "tables", "fold_table", "mistakes", "memorisation_table", "helvetica_table"},
     {"cli", "cli_shared", "cli_training", "cli_figure_1", "cli_algorithm_1"}

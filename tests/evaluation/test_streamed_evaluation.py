@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.special import logsumexp
 
-from fastgan import report_parts, samples, streamed_evaluation
+from fastgan import report_score, samples, streamed_evaluation
 from fastgan.data import Dataset
 from fastgan.evaluation import choose_sigma, evaluate, evaluate_folds
 from fastgan.parzen_stream import ParzenStream
@@ -391,7 +391,7 @@ def test_the_published_count_comes_first_among_the_scores(small, many):
 
 def test_a_report_shows_both_counts(small, many):
     mnist = dataclasses.replace(small, comparable_to="MNIST")
-    text = report_parts.results_table(evaluate(many, mnist), "tiny")
+    text = report_score.results_table(evaluate(many, mnist), "tiny")
     assert text.count('class="ours"') == 2
     assert ">10,000 samples" in text
     assert ">12,345 samples" in text
