@@ -18,9 +18,12 @@ if TYPE_CHECKING:
     from fastgan.algorithm_1 import compare_algorithm_1 as compare_algorithm_1
     from fastgan.data import Dataset as Dataset
     from fastgan.data import load_dataset as load_dataset
+    from fastgan.data import load_folds as load_folds
     from fastgan.estimators import ParzenWindow as ParzenWindow
     from fastgan.evaluation import Evaluation as Evaluation
+    from fastgan.evaluation import FoldEvaluation as FoldEvaluation
     from fastgan.evaluation import evaluate as evaluate
+    from fastgan.evaluation import evaluate_folds as evaluate_folds
     from fastgan.helvetica import diagnose_helvetica as diagnose_helvetica
     from fastgan.helvetica_result import Helvetica as Helvetica
     from fastgan.layers import MaxoutLinear as MaxoutLinear
@@ -52,6 +55,7 @@ _PUBLIC: dict[str, str | None] = {
     "DensityCoverage": "fastgan.manifold_metrics",
     "Discriminator": "fastgan.models",
     "Evaluation": "fastgan.evaluation",
+    "FoldEvaluation": "fastgan.evaluation",
     "Generator": "fastgan.models",
     "Helvetica": "fastgan.helvetica_result",
     "MaxoutLinear": "fastgan.layers",
@@ -67,7 +71,9 @@ _PUBLIC: dict[str, str | None] = {
     "density_coverage": "fastgan.manifold_metrics",
     "diagnose_helvetica": "fastgan.helvetica",
     "evaluate": "fastgan.evaluation",
+    "evaluate_folds": "fastgan.evaluation",
     "load_dataset": "fastgan.data",
+    "load_folds": "fastgan.data",
     "make_step": "fastgan.steps",
     "nearest_neighbor_two_sample_test": "fastgan.two_sample",
     "nearest_neighbors": "fastgan.ops.neighbors",

@@ -56,7 +56,7 @@ figcaption {{ padding-bottom: .8rem; }}
 th, td {{ text-align: left; padding: .3rem .8rem; white-space: nowrap; }}
 th:first-child {{ padding-left: 0; position: sticky; left: 0; background: Canvas; }}
 tbody th {{ white-space: normal; min-width: 7rem; }}
-td:last-child {{ white-space: normal; min-width: 14rem; }}
+td:last-child {{ white-space: normal; min-width: 24rem; }}
 sup {{ line-height: 0; }}
 .score {{ text-align: right; }}
 thead tr, tbody tr:first-child {{ border-top: 1px solid; }}
