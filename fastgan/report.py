@@ -38,7 +38,7 @@ from fastgan.runs import Run
 # (anchor, name in the contents, heading, what gives the content; empty: no such section)
 _SECTIONS: tuple[tuple[str, str, str, Callable[[Shown], str]], ...] = (
     ("summary", "In short", "In short", summary),
-    ("table", "Table 1", "Beside the published rows", comparison),
+    ("table", "Table 1", "Table 1, with this run", comparison),
     ("walk", "Walk through z", "A walk through z", walk_section),
     ("training", "Training", "As training went", training),
     ("variety", "Variety", "How varied are the samples?", varied),
@@ -92,8 +92,10 @@ def write_report(
         if (content := give(shown))
     ]
     script = _template("report.js").strip()
-    body = "\n".join(
-        parts.section(heading, content, anchor=anchor) for anchor, _, heading, content in made
+    body = parts.unbroken(
+        "\n".join(
+            parts.section(heading, content, anchor=anchor) for anchor, _, heading, content in made
+        )
     )
     top = hero(shown)
     now = datetime.datetime.now(datetime.UTC)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import re
 import struct
 from collections.abc import Iterable, Sequence
 from html import escape
@@ -52,9 +53,19 @@ def paragraph(text: str, kind: str = "") -> str:
     return f"<p{attribute}>{escape(text)}</p>"
 
 
+def sentence(text: str) -> str:
+    """Return a sentence that begins with a capital: some begin with a share in words."""
+    return text[:1].upper() + text[1:]
+
+
+def unbroken(page: str) -> str:
+    """Keep a number and its error on one line: no-break spaces around the sign between them."""
+    return re.sub(r"(?<=\d) ± (?=\d)", "\N{NO-BREAK SPACE}±\N{NO-BREAK SPACE}", page)
+
+
 def listed(sentences: Iterable[str]) -> str:
     """Return sentences as a list."""
-    items = "".join(f"<li>{escape(sentence)}</li>" for sentence in sentences)
+    items = "".join(f"<li>{escape(sentence(text))}</li>" for text in sentences)
     return f'<ul class="know">{items}</ul>' if items else ""
 
 

@@ -225,7 +225,7 @@ def value_in_words(value: Any) -> str:
     if isinstance(value, int):
         return f"{value:,}"
     if isinstance(value, float):
-        return repr(value).replace("-", parts.MINUS)
+        return repr(value).removesuffix(".0").replace("-", parts.MINUS)
     if isinstance(value, (tuple, list)):
         return ", ".join(value_in_words(item) for item in value) or "none"
     if dataclasses.is_dataclass(value) and not isinstance(value, type):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from html import escape
 
 from fastgan.report_inputs import Shown
-from fastgan.report_parts import duration
+from fastgan.report_parts import duration, sentence
 from fastgan.report_score import score_in_words
 from fastgan.report_training import collapse_watch
 from fastgan.runs import Run
@@ -44,7 +44,8 @@ def summary(shown: Shown) -> str:
     if shown.helvetica is not None:
         found.append(("Variety", "", shown.helvetica.headline))
     if shown.memorisation is not None:
-        found.append(("Memorised?", "", " ".join(shown.memorisation.sentences()[:2])))
+        said = " ".join(sentence(text) for text in shown.memorisation.sentences()[:2])
+        found.append(("Memorised?", "", said))
     rows = "".join(
         f"<dt>{escape(name)}</dt><dd{f' class={chr(34)}{kind}{chr(34)}' if kind else ''}>"
         f"{escape(text)}</dd>"

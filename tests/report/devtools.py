@@ -15,7 +15,6 @@ import select
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -36,11 +35,18 @@ FLAGS = (
 
 
 def find_chromium() -> str | None:
-    """Return the path of a Chromium (FASTGAN_CHROMIUM names one), or None."""
+    """Return the path of a Chromium that starts, or None; FASTGAN_CHROMIUM names one."""
     named = os.environ.get("FASTGAN_CHROMIUM")
     if named:
         return named
-    return next((path for path in map(shutil.which, NAMES) if path), None)
+    return next((path for path in map(shutil.which, NAMES) if path and _starts(path)), None)
+
+
+def _starts(path: str) -> bool:
+    """Say whether it is a browser, not the empty package that some systems have of that name."""
+    asked = [path, "--no-sandbox", "--version"]
+    done = subprocess.run(asked, capture_output=True, timeout=60, check=False)
+    return done.returncode == 0 and b"Chrom" in done.stdout
 
 
 class Browser:
@@ -235,6 +241,3 @@ def _above(descriptor: int, least: int) -> int:
 def pixels(picture: Image.Image) -> np.ndarray:
     """Return a picture's numbers, float64 of shape (height, width, 3), 0 to 255."""
     return np.asarray(picture, dtype=np.float64)
-
-
-RUNS_HERE = sys.platform != "win32"  # the pipe is handed on by file descriptors
