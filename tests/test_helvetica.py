@@ -359,3 +359,36 @@ def test_the_headline_follows_the_ratio_and_its_error(of_varied, hits, error, sa
 )
 def test_errors_are_said_to_their_first_digit(value, error, said):
     assert with_error(value, error) == said
+
+
+@pytest.mark.parametrize("kind", ["real", "varied", "collapsed"])
+def test_on_digits_the_three_are_told_apart(kind):
+    """Real images; five ways of writing each digit, mixed; three digits with a little noise."""
+    digits = load_dataset("digits")
+    random = torch.Generator().manual_seed(5)
+    if kind == "real":
+        samples = digits.test
+        digits = dataclasses.replace(
+            digits, test=digits.validation[:150], validation=digits.validation[150:],
+            test_labels=None, validation_labels=None, sigma_images=0,
+        )  # fmt: skip
+    elif kind == "varied":
+        parts = []
+        for number in range(10):
+            rows = digits.train[digits.train_labels == number]
+            _, sizes, ways = torch.linalg.svd(rows - rows.mean(dim=0), full_matrices=False)
+            drawn = torch.randn(30, 5, generator=random) * sizes[:5] / len(rows) ** 0.5
+            parts.append((rows.mean(dim=0) + drawn @ ways[:5]).clamp(0, 1))
+        samples = torch.cat(parts)
+    else:
+        modes = digits.train[[0, 11, 22]].repeat(100, 1)
+        samples = modes + 0.01 * torch.randn(300, 64, generator=random)
+    found = diagnose_helvetica(samples, digits)
+    said = {
+        "real": "As varied as real images",
+        "varied": "Less varied than real images",
+        "collapsed": "The Helvetica scenario",
+    }
+    assert found.headline.startswith(said[kind])
+    assert (found.class_difference > found.class_difference_bound) == (kind == "collapsed")
+    assert (found.sample_pair_distance < 0.9 * found.train_pair_distance) == (kind == "collapsed")
