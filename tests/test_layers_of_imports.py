@@ -23,13 +23,13 @@ LAYERS = [
     | {"memorisation_result", "parzen_protocol", "streamed_evaluation"}
     | {"helvetica_result", "hit_statistics", "training_options"},
     {"layers", "costs", "convolutional"},
-    {"models"},
+    {"models", "stages"},
     {"training_step", "autograd_step", "fused", "steps"},
     {"runs", "curves", "estimators", "evaluation", "figures", "memorisation", "training"}
     | {"manifold_metrics", "nearest_graph", "two_sample"}
     | {"memorisation_figure", "memorisation_pairs", "neighbor_index", "nearest_training"}
     | {"helvetica", "helvetica_figure", "walk"}
-    | {"epoch_record", "restarts", "kept_evaluation"}
+    | {"epoch_files", "epoch_record", "restarts", "kept_evaluation"}
     | {"figure_1", "figure_1_pair", "figure_1_snapshot", "figure_1_training"}
     | {"figure_1_result", "figure_1_strip", "figure_1_animation"},
     {"comparison_figure", "table_1_result", "table_1_formats", "table_1_entries"},
