@@ -5,10 +5,13 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+import os
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from fastgan.data import load_folds
 from fastgan.evaluation import (
     COMPARABILITY_WARNING,
     FOLD_ERROR_NOTE,
@@ -134,3 +137,19 @@ def test_what_is_told_beside_folds(datasets, drawn):
     assert found.warnings()[0] == found.faults()[0]
     shifted = evaluate_folds(drawn + 9, datasets[:1])
     assert shifted.faults()[0].startswith("Fold 0: The samples lie in [9")
+
+
+@pytest.mark.data
+def test_real_faces_as_the_model():
+    """The 6,000 training faces as samples; the numbers are brute force's, in float64."""
+    folder = os.environ.get("FASTGAN_DATA")
+    if not folder or not (Path(folder) / "fer2013").is_dir():
+        pytest.skip("FASTGAN_DATA is not set or has no folder fer2013: no real faces to read")
+    folds = load_folds("faces")
+    found = evaluate_folds(folds[0].train, folds)
+    expected = [629.86310, 653.05190, 627.37160, 673.19203, 674.00816]
+    # parzen_log_sums is within 1e-4 nats; pixels are rounded to float32 here and were not there
+    assert [fold.mean for fold in found.folds] == pytest.approx(expected, abs=5e-4)
+    assert found.mean == pytest.approx(651.49736, abs=5e-4)
+    assert found.standard_error == pytest.approx(9.01089, abs=5e-4)
+    assert found.sigmas == pytest.approx([10 ** (-1 + 2 / 9)] * 5)
