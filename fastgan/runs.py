@@ -3,9 +3,9 @@
 ``runs/<recipe>/<name>/`` holds ``recipe.toml`` (all of the recipe, the seed too), ``metrics.jsonl``
 (an object for each epoch, and one for each warning), ``checkpoint.safetensors``,
 ``best.safetensors`` (the model of the best validation epoch), ``samples/*.png``, and what
-evaluation and report add: ``evaluation.json``, ``memorisation.json``, ``helvetica.json``,
-``figures/*.png``, ``report.html``; of other weights than the model's ``evaluation-best.json`` and
-so on.
+evaluation and report add: ``evaluation.json`` (``folds.json`` in its place where the data have
+folds), ``memorisation.json``, ``helvetica.json``, ``figures/*.png``, ``report.html``; of other
+weights than the model's ``evaluation-best.json`` and so on.
 """
 
 from __future__ import annotations

@@ -59,7 +59,7 @@ class _Column(NamedTuple):
 
 
 def table_1(
-    folders: Iterable[str | os.PathLike[str]] | None = None,
+    folders: Iterable[str | os.PathLike[str]] | str | os.PathLike[str] | None = None,
     format: str = "text",
     *,
     all_published: bool = False,
@@ -69,7 +69,7 @@ def table_1(
 
     Parameters
     ----------
-    folders : iterable of path, optional
+    folders : iterable of path, or a path, optional
         Run folders, folders that ``fastgan evaluate --samples ... --out`` made, or folders that
         hold some of either at any depth. By default every finished run and every evaluated set of
         samples under ``runs``, of which there may be none.
@@ -101,9 +101,13 @@ def table_1(
 
 
 def collect_table_1(
-    folders: Iterable[str | os.PathLike[str]] | None = None, *, all_published: bool = False
+    folders: Iterable[str | os.PathLike[str]] | str | os.PathLike[str] | None = None,
+    *,
+    all_published: bool = False,
 ) -> Table1:
     """Return the table of :func:`table_1` as values; parameters and errors are the same."""
+    if isinstance(folders, str | os.PathLike):
+        folders = [folders]
     entries: list[Entry] = []
     left_out: list[str] = []
     if folders is None:

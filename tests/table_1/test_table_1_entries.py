@@ -278,5 +278,6 @@ def test_links_to_folders_are_not_followed(make_run, of_digits, tmp_path, monkey
 def test_the_public_name(make_run, of_digits, tmp_path):
     folder = make_run("a", of_digits)
     assert fastgan.table_1([folder]) == table_1([folder])
+    assert table_1(folder) == table_1(str(folder)) == table_1([folder])
     with pytest.raises(ValueError, match="format: expected one of text, markdown, latex, html, g"):
         fastgan.table_1([tmp_path / "nowhere"], "word")
