@@ -59,11 +59,13 @@ class TransposedConvolution(nn.Module):
 
 
 class ConvolutionalMaxout(nn.Module):
-    """Convolution, the maximum over pieces, then the maximum over windows, then dropout.
+    """Convolution, the maximum over pieces, the maximum over windows, then dropout.
 
     ``conv[c, y, x] = max_j (weight[c n_pieces + j] * input + bias[c n_pieces + j])[y, x]``, the
-    bias tied over places; pooling keeps the windows that the border cuts off (ceil mode). The
-    dropout of the OUTPUT is the input dropout of the layer that follows, a mask for each element.
+    bias tied over places; pooling keeps the windows that the border cuts off (ceil mode). Each
+    output's gradient goes to one piece at one place; of equal ones to the lowest piece, and there
+    to the first place. A NaN wins. The dropout of the OUTPUT is the input dropout of the layer that
+    follows, a mask for each element.
 
     Parameters
     ----------
@@ -115,9 +117,10 @@ class ConvolutionalMaxout(nn.Module):
         layer = self.layer
         images = _as_images(input, layer.input_size, layer.input_channels)
         convolved = F.conv2d(images, self.weight, self.bias, padding=layer.padding)
-        pieces = convolved.unflatten(1, (layer.n_channels, layer.n_pieces))
-        pooled = F.max_pool2d(_largest(pieces), layer.pool_size, layer.pool_stride, ceil_mode=True)
-        values = _as_rows(pooled)
+        # A maximum of maxima is the same in any order. Windows first leave the pieces fewer numbers
+        # and give autograd one index each: layer 1 of cifar10-conv takes 0.63 of the time.
+        pooled = F.max_pool2d(convolved, layer.pool_size, layer.pool_stride, ceil_mode=True)
+        values = _largest_piece(pooled.permute(0, 2, 3, 1), layer.n_pieces).flatten(1)
         if not self.training or self.include_probability == 1.0:
             return values
         if draw is None:
@@ -140,9 +143,13 @@ class ConvolutionalMaxout(nn.Module):
         return f"{_sizes(self.layer)}, include_probability={self.include_probability}"
 
 
-def _largest(pieces: Tensor) -> Tensor:
-    """Return the maximum over axis 2; of equal pieces the first has the gradient."""
-    return pieces.max(dim=2).values
+def _largest_piece(places: Tensor, n_pieces: int) -> Tensor:
+    """Return the maximum of every ``n_pieces`` neighbours along the last of four axes.
+
+    By ``max_pool2d``, whose way back touches one piece alone, the first of equal ones; ``max(dim)``
+    takes six times as long over so few neighbours.
+    """
+    return F.max_pool2d(places, (1, n_pieces))
 
 
 def _as_images(rows: Tensor, size: int, n_channels: int) -> Tensor:
