@@ -38,8 +38,8 @@ from fastgan.runs import Run
 # (anchor, name in the contents, heading, what gives the content; empty: no such section)
 _SECTIONS: tuple[tuple[str, str, str, Callable[[Shown], str]], ...] = (
     ("summary", "In short", "In short", summary),
-    ("table", "Table 1", "Table 1, with this run", comparison),
     ("walk", "Walk through z", "A walk through z", walk_section),
+    ("table", "Table 1", "Table 1, with this run", comparison),
     ("training", "Training", "As training went", training),
     ("variety", "Variety", "How varied are the samples?", varied),
     ("memory", "Memorised?", "Is it memorised?", memorised),

@@ -97,15 +97,15 @@ def _errors_of_folds(evaluation: FoldEvaluation) -> list[tuple[str, str]]:
 def fold_table(evaluation: FoldEvaluation) -> str:
     """Return a small row for each fold."""
     rows = "".join(
-        f'<tr><th scope="row">Fold {place}</th>'
+        f'<tr><th scope="row">{place}</th>'
         f'<td class="number">{number(fold.mean)} ± {error(fold.standard_error)}</td>'
         f'<td class="number">{fold.sigma:.4g}</td>'
         f'<td class="number">{fold.n_test:,}</td></tr>'
         for place, fold in enumerate(evaluation.folds)
     )
     return (
-        '<table class="folds"><thead><tr><th scope="col">Each fold</th>'
-        '<th scope="col" class="number">nats, ± over its test images</th>'
+        '<table class="folds"><caption>± over the test images of the fold</caption>'
+        '<thead><tr><th scope="col">Fold</th><th scope="col" class="number">nats</th>'
         f'<th scope="col" class="number">{SIGMA}</th>'
         '<th scope="col" class="number">test images</th></tr></thead>'
         f"<tbody>{rows}</tbody></table>"

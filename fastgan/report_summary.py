@@ -39,8 +39,8 @@ def _of_which_weights(run: Run) -> str:
 def summary(shown: Shown) -> str:
     """Return what was found in words: score, training, collapse watch, variety, memorisation."""
     found = [("Score", "", _score(shown)), ("Training", "", _training(shown))]
-    kind, lead, _ = collapse_watch(shown)
-    found.append(("Collapse watch", kind, lead))
+    kind, lead, items = collapse_watch(shown)
+    found.append(("Collapse watch", kind, " ".join([lead, *items[:1], *shown.notes])))
     if shown.helvetica is not None:
         found.append(("Variety", "", shown.helvetica.headline))
     if shown.memorisation is not None:

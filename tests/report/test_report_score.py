@@ -35,7 +35,7 @@ def test_folds_stand_with_the_error_across_them(run):
     assert "12.0 nats ± 0.94 across the 3 folds" in page.text  # sqrt(8/3) / sqrt 3
     assert "1,200 test images in all" in page.text
     for place, mean in enumerate(("10.0", "12.0", "14.0")):
-        assert f"Fold {place} {mean} ± 2.0 0.2 400" in page.text
+        assert f" {place} {mean} ± 2.0 0.2 400 " in page.text
     assert FOLD_ERROR_NOTE in page.text
     assert "No score was published for faces." in page.text
     assert "The width of the window" not in page.text  # each fold has one of its own
