@@ -190,7 +190,7 @@ def test_figures_draws_and_reports(trained: Path) -> None:
     succeed("figures", trained)
     for name in (
         "samples.png", "figure_2.png", "figure_3.png", "curves.png", "memorisation.png",
-        "nearest_pairs.png", "helvetica.png",
+        "nearest_pairs.png", "helvetica.png", "walk.png",
     ):  # fmt: skip
         assert (trained / "figures" / name).read_bytes().startswith(PNG)
     assert "<html" in (trained / "report.html").read_text(encoding="utf-8")
