@@ -117,10 +117,12 @@ class ConvolutionalMaxout(nn.Module):
         layer = self.layer
         images = _as_images(input, layer.input_size, layer.input_channels)
         convolved = F.conv2d(images, self.weight, self.bias, padding=layer.padding)
-        # A maximum of maxima is the same in any order. Windows first leave the pieces fewer numbers
-        # and give autograd one index each: layer 1 of cifar10-conv takes 0.63 of the time.
+        # A maximum of maxima is the same in any order. Windows first leave the pieces a quarter of
+        # the numbers, and as rows these are neighbours: layer 1 of cifar10-conv takes 0.63 of the
+        # time, forward and back.
         pooled = F.max_pool2d(convolved, layer.pool_size, layer.pool_stride, ceil_mode=True)
-        values = _largest_piece(pooled.permute(0, 2, 3, 1), layer.n_pieces).flatten(1)
+        pieces = _as_rows(pooled).unflatten(1, (layer.n_units, layer.n_pieces))
+        values = pieces.max(dim=2).values
         if not self.training or self.include_probability == 1.0:
             return values
         if draw is None:
@@ -141,15 +143,6 @@ class ConvolutionalMaxout(nn.Module):
     def extra_repr(self) -> str:
         """Return the sizes for ``repr``."""
         return f"{_sizes(self.layer)}, include_probability={self.include_probability}"
-
-
-def _largest_piece(places: Tensor, n_pieces: int) -> Tensor:
-    """Return the maximum of every ``n_pieces`` neighbours along the last of four axes.
-
-    By ``max_pool2d``, whose way back touches one piece alone, the first of equal ones; ``max(dim)``
-    takes six times as long over so few neighbours.
-    """
-    return F.max_pool2d(places, (1, n_pieces))
 
 
 def _as_images(rows: Tensor, size: int, n_channels: int) -> Tensor:
