@@ -24,12 +24,13 @@ from fastgan.recipes.layers import (
 )
 from fastgan.recipes.mnist import MNIST, MNIST_AVERAGED
 from fastgan.recipes.recipe import Cost, Latent, Recipe, Schedule
-from fastgan.recipes.tfd import TFD
+from fastgan.recipes.tfd import FACES, TFD
 
 __all__ = [
     "CIFAR10_CONV",
     "CIFAR10_MLP",
     "DIGITS",
+    "FACES",
     "MNIST",
     "MNIST_AVERAGED",
     "TFD",
@@ -52,7 +53,7 @@ __all__ = [
 
 _BY_NAME = {
     recipe.name: recipe
-    for recipe in (MNIST, MNIST_AVERAGED, TFD, CIFAR10_MLP, CIFAR10_CONV, DIGITS)
+    for recipe in (MNIST, MNIST_AVERAGED, TFD, FACES, CIFAR10_MLP, CIFAR10_CONV, DIGITS)
 }
 
 
