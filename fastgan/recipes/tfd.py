@@ -58,8 +58,8 @@ _FACES_STAGE_1 = _TFD_STAGE_1.replace(
     name="faces-stage-1",
     dataset="faces",
     generator=(
-        # sqrt(6 / 100) keeps a ReLU layer's variance (He et al. 2015). With TFD's .05 samples hardly
-        # vary at first, and on so few units D then drives them all black within 1,200 updates.
+        # sqrt(6 / 100) keeps a ReLU layer's variance (He et al. 2015). With TFD's .05 samples
+        # hardly vary at first, and so few units then go all black within 1,200 updates.
         DenseLayer(1000, "relu", initial_range=0.245),
         DenseLayer(1000, "sigmoid", initial_range=0.1, initial_bias=-2.0),  # norms 1.83: as TFD's
         DenseLayer(2304, "sigmoid", initial_range=0.0, bias_from_data=True, n_sparse_weights=100),
