@@ -122,7 +122,7 @@ class ConvolutionalMaxout(nn.Module):
         # time, forward and back.
         pooled = F.max_pool2d(convolved, layer.pool_size, layer.pool_stride, ceil_mode=True)
         pieces = _as_rows(pooled).unflatten(1, (layer.n_units, layer.n_pieces))
-        values = pieces.max(dim=2).values
+        values: Tensor = pieces.max(dim=2).values
         if not self.training or self.include_probability == 1.0:
             return values
         if draw is None:
