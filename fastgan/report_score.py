@@ -235,12 +235,8 @@ def window(shown: Shown) -> str:
     if evaluation is None or isinstance(evaluation, FoldEvaluation):
         return ""
     arguments = (evaluation.sigmas, evaluation.validation_means, evaluation.sigma)
-    panel = parts.picture(
-        sigma_curve(*arguments),
-        "Validation log-likelihood over the grid of sigma",
-        dark=sigma_curve(*arguments, theme="dark"),
-        kind="card",
-    )
+    light, dark = sigma_curve(*arguments), sigma_curve(*arguments, theme="dark")
+    panel = parts.panel(light, dark, "Validation log-likelihood over the grid of sigma")
     variant = (
         "as the GMMN paper does it, on validation images chosen at random"
         if evaluation.sigma_variant == "gmmn"

@@ -23,7 +23,9 @@ def walk_section(shown: Shown) -> str:
             "<b>After Figure 3 of the paper.</b> Each row is a straight line in z, in equal steps, "
             "from one drawn point to the next; the last row ends where the first began."
         )
-        found.append(parts.picture(content, "Samples along straight lines in z", caption))
+        found.append(
+            parts.picture(content, "Samples along straight lines in z", caption, kind="wide")
+        )
     return "\n".join(found)
 
 

@@ -1,12 +1,13 @@
 """Helpers of these tests are modules beside them: a_run and devtools."""
 
 import dataclasses
+import functools
 import sys
 from pathlib import Path
 
 import pytest
 
-from fastgan import recipes, report_checks, report_score, report_training
+from fastgan import recipes, report_checks, report_parts, report_score, report_training
 from fastgan.runs import Run
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -22,9 +23,11 @@ def drawn_once(monkeypatch):
         (report_checks, "helvetica_pictures"),
     ):
         monkeypatch.setattr(module, name, _drawn_once(getattr(module, name), name))
+    monkeypatch.setattr(report_parts, "fewer_colours", _in_fewer_colours)
 
 
 _DRAWN = {}
+_in_fewer_colours = functools.cache(report_parts.fewer_colours)
 
 
 def _drawn_once(draw, name):

@@ -57,6 +57,7 @@ class Browser:
         self._from, to_write = os.pipe()
         self._left, self._number = b"", 0
         self._session: str | None = None
+        self._target: str | None = None
         self.events: list[dict[str, Any]] = []
 
         def connect() -> None:  # in the child: its descriptors 3 and 4, whatever they were
@@ -108,10 +109,11 @@ class Browser:
         """Show a file (or an address) in a new page, and wait until it is loaded."""
         address = page if isinstance(page, str) else page.resolve().as_uri()
         self._session = None
-        target = self.send("Target.createTarget", url="about:blank")["targetId"]
-        self._session = self.send("Target.attachToTarget", targetId=target, flatten=True)[
-            "sessionId"
-        ]
+        if self._target is not None:
+            self.send("Target.closeTarget", targetId=self._target)
+        self._target = self.send("Target.createTarget", url="about:blank")["targetId"]
+        attached = self.send("Target.attachToTarget", targetId=self._target, flatten=True)
+        self._session = attached["sessionId"]
         self.events.clear()
         for domain in ("Page", "Runtime", "Log", "Network"):
             self.send(f"{domain}.enable")
@@ -147,7 +149,7 @@ class Browser:
             raise RuntimeError(f"{expression}: {found['exceptionDetails']}")
         return found["result"].get("value")
 
-    def until(self, expression: str, seconds: float = 20.0) -> None:
+    def until(self, expression: str, seconds: float = 60.0) -> None:
         """Wait until an expression is true."""
         end = time.monotonic() + seconds
         while not self.evaluate(expression):
@@ -161,11 +163,6 @@ class Browser:
             self.send(
                 "Input.dispatchKeyEvent", type=kind, key=key, code=key, windowsVirtualKeyCode=code
             )
-
-    def click(self, x: float, y: float) -> None:
-        """Press and release the mouse's left button at a place of the window."""
-        for kind in ("mousePressed", "mouseReleased"):
-            self.send("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", clickCount=1)
 
     def screenshot(self, *, whole: bool = False) -> Image.Image:
         """Return what the window shows, or the whole page."""

@@ -8,6 +8,7 @@ import html
 import io
 import re
 
+import numpy as np
 import pytest
 import torch
 from a_run import Page, complete, evaluation, page_of
@@ -15,6 +16,7 @@ from PIL import Image
 
 import fastgan
 from fastgan import recipes, report_parts
+from fastgan.curves import curve_pictures
 from fastgan.report import write_report
 from fastgan.report_inputs import FIGURE_2, FIGURE_3, NEAREST_PAIRS
 from fastgan.runs import Run
@@ -233,3 +235,20 @@ def test_no_run_no_report(tmp_path):
 )
 def test_times_in_words(seconds, words):
     assert report_parts.duration(seconds) == words
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_plots_are_a_third_of_the_bytes_and_look_the_same(theme):
+    rows = [{"epoch": n, "discriminator_cost": 0.7, "generator_cost": 1 / n} for n in range(1, 60)]
+    content = curve_pictures(rows, theme=theme)["costs"]
+    reduced = report_parts.fewer_colours(content)
+    assert len(reduced) < 0.5 * len(content)
+    before, after = (
+        np.asarray(Image.open(io.BytesIO(png)).convert("RGB")).astype(int)
+        for png in (content, reduced)
+    )
+    assert after.shape == before.shape
+    assert np.abs(after - before).mean() < 0.1
+    paper = np.all(before == before[0, 0], axis=2)  # what meets the card around it
+    assert paper.mean() > 0.5
+    np.testing.assert_array_equal(after[paper], before[paper])
