@@ -18,7 +18,10 @@ import fastgan.runs
 from fastgan import cli_shared, mistakes, recipes
 from fastgan.data import load_dataset
 
-COMMANDS = ("info", "train", "sample", "evaluate", "neighbors", "figures", "reproduce", "table")
+COMMANDS = (
+    "info", "train", "sample", "evaluate", "neighbors", "figures", "reproduce", "table", "figure-1",
+    "algorithm-1",
+)  # fmt: skip
 
 
 def test_help_of_every_command_has_an_example() -> None:
