@@ -11,7 +11,7 @@ those that are here.
 
 from __future__ import annotations
 
-from fastgan.recipes.cifar10 import CIFAR10_CONV, CIFAR10_MLP
+from fastgan.recipes.cifar10 import CIFAR10_CONV, CIFAR10_MLP, CIFAR10_MLP_SMALL
 from fastgan.recipes.digits import DIGITS
 from fastgan.recipes.layers import (
     Activation,
@@ -29,6 +29,7 @@ from fastgan.recipes.tfd import FACES, TFD
 __all__ = [
     "CIFAR10_CONV",
     "CIFAR10_MLP",
+    "CIFAR10_MLP_SMALL",
     "DIGITS",
     "FACES",
     "MNIST",
@@ -53,7 +54,16 @@ __all__ = [
 
 _BY_NAME = {
     recipe.name: recipe
-    for recipe in (MNIST, MNIST_AVERAGED, TFD, FACES, CIFAR10_MLP, CIFAR10_CONV, DIGITS)
+    for recipe in (
+        MNIST,
+        MNIST_AVERAGED,
+        TFD,
+        FACES,
+        CIFAR10_MLP,
+        CIFAR10_MLP_SMALL,
+        CIFAR10_CONV,
+        DIGITS,
+    )
 }
 
 

@@ -108,3 +108,21 @@ CIFAR10_CONV = Recipe(
     n_epochs=100,  # OURS: the released recipe states no end
     evaluate_every=5,  # OURS
 )
+
+# A twin of OUR OWN that two cores train in a quarter of an hour: every number is ours. What made it
+# learn at this size (1,200 units for 8,000) is a hidden code that varies with z as much as its mean
+# does: a wide range behind a bias of -2. With the published ranges G moves one image about, and D is
+# sure of it within two epochs (numbers of variance 1 make it learn 16 times as fast as pixels).
+CIFAR10_MLP_SMALL = CIFAR10_MLP.replace(
+    name="cifar10-mlp-small",
+    generator=(
+        DenseLayer(1200, "relu", initial_range=0.245),  # sqrt(6 / 100): keeps the variance
+        DenseLayer(1200, "sigmoid", initial_range=0.25, initial_bias=-2.0),
+        DenseLayer(3072, "linear", initial_range=0.03),
+    ),
+    discriminator=(
+        MaxoutLayer(100, 5, include_probability=0.5, initial_range=0.005),
+        MaxoutLayer(100, 5, include_probability=0.5, initial_range=0.005),
+    ),
+    n_epochs=60,
+)
