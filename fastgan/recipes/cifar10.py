@@ -111,7 +111,7 @@ CIFAR10_CONV = Recipe(
 
 # A twin of OUR OWN that two cores train in a quarter of an hour: every number is ours. What made it
 # learn at this size (1,200 units for 8,000) is a hidden code that varies with z as much as its mean
-# does: a wide range behind a bias of -2. With the published ranges G moves one image about, and D is
+# does: a wide range behind a bias of -2. With the published ranges G moves one image about and D is
 # sure of it within two epochs (numbers of variance 1 make it learn 16 times as fast as pixels).
 CIFAR10_MLP_SMALL = CIFAR10_MLP.replace(
     name="cifar10-mlp-small",
