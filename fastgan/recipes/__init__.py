@@ -11,7 +11,12 @@ those that are here.
 
 from __future__ import annotations
 
-from fastgan.recipes.cifar10 import CIFAR10_CONV, CIFAR10_MLP, CIFAR10_MLP_SMALL
+from fastgan.recipes.cifar10 import (
+    CIFAR10_CONV,
+    CIFAR10_CONV_SMALL,
+    CIFAR10_MLP,
+    CIFAR10_MLP_SMALL,
+)
 from fastgan.recipes.digits import DIGITS
 from fastgan.recipes.layers import (
     Activation,
@@ -28,6 +33,7 @@ from fastgan.recipes.tfd import FACES, TFD
 
 __all__ = [
     "CIFAR10_CONV",
+    "CIFAR10_CONV_SMALL",
     "CIFAR10_MLP",
     "CIFAR10_MLP_SMALL",
     "DIGITS",
@@ -62,6 +68,7 @@ _BY_NAME = {
         CIFAR10_MLP,
         CIFAR10_MLP_SMALL,
         CIFAR10_CONV,
+        CIFAR10_CONV_SMALL,
         DIGITS,
     )
 }
