@@ -128,8 +128,8 @@ CIFAR10_MLP_SMALL = CIFAR10_MLP.replace(
 )
 
 # The convolutional one's twin, OURS as well, with the same hidden code. Initial ranges of D four
-# times the published: with .005 through four layers nothing moves in the first 600 updates. G's last
-# range gives its first samples the images' own spread (.7 of .99): with .1 D is sure of them.
+# times the published: with .005 through four layers nothing moves in 600 updates. G's last initial
+# range gives its first samples nearly the images' spread (.7 of .99): with .1 D is sure of them.
 CIFAR10_CONV_SMALL = CIFAR10_CONV.replace(
     name="cifar10-conv-small",
     generator=(
