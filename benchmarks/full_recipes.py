@@ -152,7 +152,7 @@ def markdown(found: Sequence[Measured], left_out: Sequence[str], n_threads: int)
     ]
     for each in found:
         low, *_, high = statistics.quantiles(each.step_seconds, n=10)
-        d, g = (f"{first:.3f} to {last:.3f}" for first, last in each.ends)
+        d, g = (f"{first:.6f} to {last:.6f}" for first, last in each.ends)
         spread = f"({readable(low)} to {readable(high)})"
         lines.append(
             f"| {each.name} | {each.dataset} | {each.n_weights:,} "

@@ -74,7 +74,7 @@ def test_costs_of_the_ends_and_quantiles(module) -> None:
     assert found.ends == ((4.5, 14.5), (4.5, 14.5))
     text = module.markdown([found], ["cifar10-conv: no such recipe"], 2)
     assert "11 ms (2.2 ms to 19.8 ms)" in text
-    assert "| 1.00 GiB | 4.500 to 14.500 |" in text
+    assert "| 1.00 GiB | 4.500000 to 14.500000 |" in text
     assert "Left out: cifar10-conv: no such recipe." in text
     assert "21 steps each, 2 threads;" in text
 

@@ -32,6 +32,12 @@ def test_help_of_every_command_has_an_example() -> None:
             assert f"fastgan {command}" in succeed(command, "--help")
 
 
+def test_help_names_every_recipe() -> None:
+    for command in ("train", "reproduce"):
+        words = succeed(command, "--help").replace(",", " ").split()
+        assert set(recipes.names()) <= set(words)
+
+
 def test_version() -> None:
     assert succeed("--version") == f"fastgan {fastgan.__version__}\n"
     code = [sys.executable, "-m", "fastgan", "--version"]
