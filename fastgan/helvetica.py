@@ -21,12 +21,14 @@ from fastgan import hit_statistics
 from fastgan.data import Dataset
 from fastgan.helvetica_result import CHANCE, Helvetica
 from fastgan.nearest_training import NearestTraining, as_tensor
+from fastgan.ops import philox
 from fastgan.streams import Kind, stream
 
 N_SPREAD = 10_000  # of samples and of training images whose spread is measured, at most
 N_LINES = 500
 N_LINE_STEPS = 20
 _LATENT_STEP = 0  # z of the samples themselves: a line's ends are samples
+_CHOSEN, _PAIRED = 1, 2  # steps of the stream SPLIT: which training images, and which pairs
 LEAST_SAMPLES = 4  # images, so that there are two pairs and an error
 _LEVELS = np.linspace(0.0, 1.0, 101)
 _BLOCK_ROWS = 1_000  # of z whose samples are made at once
@@ -113,11 +115,10 @@ def helvetica_of(
     held_out_same, held_out_same_error = hit_statistics.same_kind(held_out)
     sizes, held_out_sizes = _curve_sizes(n_samples), _curve_sizes(n_held_out)
 
-    random = np.random.default_rng(seed)
     rows = nearest.samples.block(0, min(N_SPREAD, n_samples))
-    spread = _spread(as_tensor(rows, torch.float64), random)
-    chosen = random.permutation(len(dataset.train))[:N_SPREAD]
-    real = _spread(dataset.train[torch.as_tensor(chosen)].to("cpu", torch.float64), random)
+    spread = _spread(as_tensor(rows, torch.float64), seed)
+    chosen = _permutation(len(dataset.train), seed, _CHOSEN)[:N_SPREAD]
+    real = _spread(dataset.train[chosen.to(dataset.train.device)].to("cpu", torch.float64), seed)
     return Helvetica(
         dataset=dataset.name,
         n_samples=n_samples,
@@ -206,9 +207,13 @@ class _Spread:
     quantiles: tuple[float, ...]
 
 
-def _spread(rows: Tensor, random: np.random.Generator) -> _Spread:
+def _permutation(n: int, seed: int, step: int) -> Tensor:
+    return philox.permutation(n, seed, step, stream(Kind.SPLIT)).cpu()
+
+
+def _spread(rows: Tensor, seed: int) -> _Spread:
     """Measure rows of shape (n, n_features): each is in one pair, so that pairs are independent."""
-    order = torch.as_tensor(random.permutation(len(rows)))
+    order = _permutation(len(rows), seed, _PAIRED)
     half = len(rows) // 2
     distances = (rows[order[:half]] - rows[order[half : 2 * half]]).norm(dim=1).numpy()
     mean, error = _mean_and_error(distances)
