@@ -186,5 +186,5 @@ CIFAR10_CONV_SMALL = CIFAR10_CONV.replace(
     ),
     output_initial_range=0.02,
     learning_rate=0.02,
-    n_epochs=30,
+    n_epochs=20,
 )
