@@ -97,7 +97,8 @@ def train(
         If ``resume`` is set and there is no run.
     ValueError
         If the data does not fit the recipe, or the checkpoint is of another recipe, of other data,
-        or damaged; if modules are given for a recipe of two stages.
+        or damaged, or has trained longer than it is asked to; if modules are given for a recipe of
+        two stages.
     OSError
         If the folder cannot be written; the last checkpoint stays whole.
     TrainingInterrupted
@@ -142,14 +143,14 @@ def train(
     train_images = dataset.train.to(step.device)
     data_digest = digest_of(dataset.train)
 
+    checkpoint = _checkpoint_of(Run(folder, recipe))
     run = Run.create(folder, recipe)
     average = None
     if recipe.averages:
         average = WeightAverage(step.generator, recipe.average_decay, recipe.average_every)
     run.generator = step.generator if average is None else average.generator
     position, sums, seconds = 0, torch.zeros(4, dtype=torch.float64, device=step.device), 0.0
-    if run.checkpoint_path.is_file():
-        checkpoint = run.load_checkpoint()
+    if checkpoint is not None:
         _restore(step, average, checkpoint, run, data_digest, n_threads)
         position, seconds = checkpoint.position, checkpoint.seconds
         sums = torch.tensor(checkpoint.sums, dtype=torch.float64, device=step.device)
@@ -350,6 +351,20 @@ def _restore(
             *there,
             *here,
         )
+
+
+def _checkpoint_of(run: Run) -> Checkpoint | None:
+    """Read the checkpoint to go on from, if there is one; refuse to end before it."""
+    if not run.checkpoint_path.is_file():
+        return None
+    checkpoint = run.load_checkpoint()
+    n_trained = checkpoint.epoch - 1 + (checkpoint.position > 0)  # the one that has begun counts
+    if n_trained > run.recipe.n_epochs:
+        raise ValueError(
+            f"n_epochs: expected at least {n_trained}, as the run in {run.folder} has begun as "
+            f"many, got {run.recipe.n_epochs}"
+        )
+    return checkpoint
 
 
 def _default_n_threads(step: TrainingStep) -> int:

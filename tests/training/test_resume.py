@@ -47,6 +47,15 @@ def test_resume_goes_on_for_longer(whole, tmp_path):
     assert Run.open(tmp_path / "run").recipe.n_epochs == 4
 
 
+def test_resume_refuses_fewer_epochs_than_there_are(tmp_path):
+    run = train(TINY, dataset=tiny_dataset(), folder=tmp_path, n_epochs=3)
+    paths = run.checkpoint_path, run.metrics_path, run.recipe_path
+    before = [path.read_bytes() for path in paths]
+    with pytest.raises(ValueError, match=r"n_epochs: expected at least 3, .* got 2"):
+        training.resume(tmp_path, dataset=tiny_dataset(), n_epochs=2)
+    assert [path.read_bytes() for path in paths] == before
+
+
 def test_resuming_a_finished_run_changes_nothing(tmp_path):
     run = train(TINY, dataset=tiny_dataset(), folder=tmp_path, n_epochs=2)
     before = run.metrics_path.read_text(), weights(run)
