@@ -158,12 +158,18 @@ def _clearance(axes: Axes, value: float, end: slice) -> float:
 
 
 def _warned(rows: Metrics, kind: str) -> list[int]:
-    """Return the epochs of a warning: it is told once, and a collapse may last."""
+    """Return the epochs of a warning: it is told once, and a collapse may last from then on."""
     told = [int(row["epoch"]) for row in rows if row.get("warning") == kind]
     if kind != "collapse":
         return told
-    lasting = [int(row["epoch"]) for row in rows if "sample_deviation" in row and is_collapsed(row)]
-    return told + lasting
+    flat = [int(row["epoch"]) for row in rows if "sample_deviation" in row and is_collapsed(row)]
+    return told + [
+        epoch
+        for begun in told
+        for first, last in _spans(flat)
+        if first <= begun <= last
+        for epoch in range(begun, last + 1)
+    ]
 
 
 def _spans(epochs: Iterable[int]) -> list[tuple[int, int]]:

@@ -14,7 +14,7 @@ from fastgan.best_weights import BestEpoch
 from fastgan.helvetica_result import Helvetica
 from fastgan.kept_evaluation import read_evaluation
 from fastgan.memorisation_result import Memorisation
-from fastgan.recipes import Recipe
+from fastgan.recipes import Recipe, by_name, names
 from fastgan.report_parts import picture_size
 from fastgan.runs import Run
 from fastgan.scores import Evaluation, FoldEvaluation
@@ -70,8 +70,8 @@ def read_shown(
     """
     kept = read_evaluation(run.evaluation_path, run.folds_path)
     walk = _read(run.figures_folder / WALK, Walk)
-    names = (FIGURE_2, FIGURE_3, NEAREST_PAIRS)
-    found = {name: _png(run.figures_folder / name) for name in names}
+    pictures = (FIGURE_2, FIGURE_3, NEAREST_PAIRS)
+    found = {name: _png(run.figures_folder / name) for name in pictures}
     return Shown(
         run=run,
         records=tuple(run.metrics),
@@ -87,7 +87,7 @@ def read_shown(
         grids=_grids(run.samples_folder),
         recipe_text=run.recipe_path.read_text(encoding="utf-8").strip(),
         commands=tuple(_commands(run) if commands is None else commands),
-        notes=tuple(notes),
+        notes=(*_first_stage_warnings(run), *notes),
         source=source,
     )
 
@@ -145,9 +145,33 @@ def _natural(path: Path) -> list[tuple[int, str]]:
     ]
 
 
+def _first_stage_warnings(run: Run) -> list[str]:
+    first = run.first_stage
+    return [
+        f"First stage, epoch {warning['epoch']}: {warning['message']}."
+        for warning in ([] if first is None else first.warnings)
+    ]
+
+
+def _what(run: Run) -> str:
+    """Return the recipe's name, or the run's own file where no option makes its epochs of it."""
+    recipe = run.recipe
+    counts = [stage.n_epochs for stage in recipe.stages]
+    known = [by_name(name) for name in names() if name == recipe.name]
+    if len(set(counts)) == 1 or counts in [[s.n_epochs for s in r.stages] for r in known]:
+        return recipe.name
+    return str(run.recipe_path)
+
+
+def _epochs(recipe: Recipe) -> str:
+    """Return the option that sets the epochs, which are every stage's, where they are all equal."""
+    equal = len({stage.n_epochs for stage in recipe.stages}) == 1
+    return f" --epochs {recipe.n_epochs}" if equal else ""
+
+
 def _commands(run: Run) -> list[str]:
     recipe = run.recipe
-    commands = [f"fastgan reproduce {recipe.name} --seed {recipe.seed} --epochs {recipe.n_epochs}"]
+    commands = [f"fastgan reproduce {_what(run)} --seed {recipe.seed}{_epochs(recipe)}"]
     if run.weights != "model":
         folder = f"runs/{recipe.name}/seed-{recipe.seed}"
         commands += [

@@ -19,7 +19,7 @@ def facts(shown: Shown) -> str:
         last = shown.records[-1]
         found.append(("epochs", f"{last['epoch']:,} of {recipe.n_epochs:,}"))
         if isinstance(last.get("seconds"), (int, float)):
-            found.append(("training", duration(last["seconds"])))
+            found.append(("training", duration(run.training_seconds)))
     found.append(("status", run.status))
     if recipe.averages or run.weights != "model":
         found.append(("generator", _of_which_weights(run)))
@@ -73,6 +73,10 @@ def _training(shown: Shown) -> str:
         f"{last['epoch']:,} of {recipe.n_epochs:,} epochs, {last['step']:,} batches of "
         f"{recipe.batch_size}: {schedule}, the {cost} cost for G"
     )
+    first = shown.run.first_stage
+    n_before = len(first.metrics) if first is not None else 0
+    if n_before:
+        said += f"; before them {n_before:,} epoch{'s' * (n_before > 1)} of a first stage"
     if isinstance(last.get("seconds"), (int, float)):
-        said += f", in {duration(last['seconds'])}"
+        said += f", in {duration(shown.run.training_seconds)}"
     return f"{said}. The run is {shown.run.status}."

@@ -153,7 +153,7 @@ def reproduce(
         lost=trained.lost,
         collapsed=trained.collapsed,
         report=report,
-        training_seconds=float(run.metrics[-1]["seconds"]),
+        training_seconds=run.training_seconds,
         seconds=time.perf_counter() - started,
     )
 

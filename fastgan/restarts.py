@@ -19,8 +19,7 @@ from fastgan.checks import check_integer
 from fastgan.data import Dataset, load_dataset
 from fastgan.files import write_atomically
 from fastgan.recipes import Recipe
-from fastgan.runs import Run, holds_run
-from fastgan.stages import STAGE_FOLDER
+from fastgan.runs import STAGE_FOLDER, Run, holds_run
 from fastgan.training import TrainingOptions, train
 
 RESTARTS = "restarts.json"  # in the folder that holds the runs

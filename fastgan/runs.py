@@ -27,6 +27,8 @@ from fastgan.models import Discriminator, Generator
 from fastgan.recipe_files import read_recipe, recipe_to_toml
 from fastgan.recipes import Recipe
 
+STAGE_FOLDER = "stage-1"  # in a run's folder: the run of the stage before it
+
 # Which of a run's generators: its model, which is the average of the weights where the recipe
 # averages and else the weights that training ended with; the latter in any case; the model as it
 # was at the best validation epoch.
@@ -160,6 +162,21 @@ class Run:
     def warnings(self) -> list[dict[str, Any]]:
         """The warnings' records: epoch, step, warning (its kind) and message."""
         return [record for record in read_metrics(self.metrics_path) if "warning" in record]
+
+    @property
+    def first_stage(self) -> Run | None:
+        """The run of the stage before this one, in a folder of this run's; None without one."""
+        folder = self.folder / STAGE_FOLDER
+        if self.recipe.first_stage is None or not holds_run(folder):
+            return None
+        return Run.open(folder)
+
+    @property
+    def training_seconds(self) -> float:
+        """Seconds of training so far, evaluations left out, those of earlier stages counted."""
+        first, records = self.first_stage, self.metrics
+        own = float(records[-1]["seconds"]) if records else 0.0
+        return own if first is None else own + first.training_seconds
 
     @property
     def status(self) -> str:

@@ -12,8 +12,6 @@ from torch import Tensor, nn
 from fastgan.models import Generator
 from fastgan.recipes import Recipe
 
-STAGE_FOLDER = "stage-1"  # in a run's folder: the run of the stage before it
-
 
 def generator_after(
     recipe: Recipe, first_generator: nn.Module, image_mean: Tensor | None, *, impl: str = "auto"

@@ -40,8 +40,8 @@ from fastgan.models import Generator
 from fastgan.ops import philox
 from fastgan.progress import Display
 from fastgan.recipes import Recipe
-from fastgan.runs import Run, holds_run
-from fastgan.stages import STAGE_FOLDER, generator_after
+from fastgan.runs import STAGE_FOLDER, Run, holds_run
+from fastgan.stages import generator_after
 from fastgan.steps import TrainingStep, make_step
 from fastgan.streams import Kind, stream
 from fastgan.training_options import TrainingOptions

@@ -141,6 +141,37 @@ def test_recipe_versions_and_commands_are_shown(run):
     assert "fastgan train again" in Page(page_of(run, commands=["fastgan train again"])).text
 
 
+def test_both_stages_are_told(tmp_path):
+    stage = recipes.DIGITS.replace(name="digits-stage-1", n_epochs=5)
+    new = recipes.DenseLayer(20, "relu", initial_range=0.2)
+    recipe = recipes.DIGITS.replace(generator=(new, *stage.generator), first_stage=stage)
+    whole = Run.create(tmp_path / "two", recipe.replace(name="mine"))
+    first = Run.create(whole.folder / "stage-1", whole.recipe.stages[0])
+    for run, seconds in ((first, 60.0), (whole, 135.0)):
+        run.append_metrics(record(1, seconds))
+    first.append_metrics({"epoch": 1, "step": 12, "warning": "saturated", "message": "D is sure"})
+    text = Page(page_of(whole)).text
+    assert "training 3 min 15 s" in text
+    assert "before them 1 epoch of a first stage, in 3 min 15 s" in text
+    assert "First stage, epoch 1: D is sure." in text
+    # no option sets 5 epochs and 800: the run's own file does
+    assert f"fastgan reproduce {whole.recipe_path} --seed 0" in text
+    equal = Run.create(tmp_path / "equal", whole.recipe.for_epochs(3))
+    equal.append_metrics(record(1, 1.0))
+    assert "fastgan reproduce mine --seed 0 --epochs 3" in Page(page_of(equal)).text
+    faces = Run.create(tmp_path / "faces", recipes.FACES)
+    faces.append_metrics(record(1, 1.0))
+    commands = Page(page_of(faces)).text
+    assert "fastgan reproduce faces --seed 0 " in commands
+    assert "--epochs" not in commands
+
+
+def record(epoch, seconds):
+    names = ("discriminator_cost", "generator_cost", "real_probability", "fake_probability")
+    values = dict.fromkeys((*names, "sample_mean", "sample_deviation", "learning_rate"), 0.5)
+    return {"epoch": epoch, "step": 12, "momentum": 0.5, "seconds": seconds, **values}
+
+
 def test_grids_come_from_first_to_last_in_the_order_of_epochs(run):
     complete(run, evaluation())
     shown = re.findall(r"<figcaption>epoch (\d+)</figcaption>", page_of(run))

@@ -47,6 +47,14 @@ def test_the_run_is_the_second_and_holds_the_first(whole) -> None:
     assert Run.open(whole.folder).recipe == TWO
 
 
+def test_a_run_knows_the_stage_before_it(whole) -> None:
+    assert whole.first_stage.folder == whole.folder / "stage-1"
+    seconds = [run.metrics[-1]["seconds"] for run in (whole, whole.first_stage)]
+    assert whole.training_seconds == pytest.approx(sum(seconds))
+    assert whole.first_stage.training_seconds == seconds[1]
+    assert whole.first_stage.first_stage is None
+
+
 def test_stages_never_draw_the_same_numbers() -> None:
     first, second = TWO.replace(seed=7, dataset="mine").stages
     assert (first.seed, second.seed) == (7 + 2**32, 7)
