@@ -138,7 +138,10 @@ def _batches(images: Tensor, recipe: Recipe) -> Tensor:
 
 def tiny(recipe: Recipe) -> Recipe:
     """Return a recipe of the same kinds of layers whose step takes well below a millisecond."""
-    generator = [dataclasses.replace(layer, n_units=24) for layer in recipe.dense_layers]
+    generator = [
+        dataclasses.replace(layer, n_units=24, n_sparse_weights=min(layer.n_sparse_weights, 10))
+        for layer in recipe.dense_layers
+    ]
     generator[-1] = dataclasses.replace(generator[-1], n_units=64)
     return recipe.replace(
         n_latent=10,
