@@ -11,11 +11,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from fastgan.collapse import COLLAPSE_DEVIATION, is_collapsed
 from fastgan.files import write_atomically
-from fastgan.plots import PANEL, heading, panel, png, styled, theme_of
+from fastgan.plots import heading, panel, panels, theme_of
 from fastgan.runs import read_metrics
 from fastgan.themes import Theme
 
@@ -56,18 +54,8 @@ def curves(
     ValueError
         If there is no epoch to draw, or the theme is unknown.
     """
-    from matplotlib.figure import Figure
-
     rows, colours = _prepared(metrics, theme)
-    with styled(colours):
-        size = (2 * PANEL[0] + 0.3, 2 * PANEL[1] + (0.5 if title else 0.1))
-        figure = Figure(figsize=size, layout="constrained", facecolor=colours.paper)
-        if title:
-            figure.suptitle(title, x=0.012, ha="left", fontsize=13, fontweight="bold")
-        parts = np.asarray(figure.subfigures(2, 2, wspace=0.04, hspace=0.05)).ravel()
-        for part, draw in zip(parts, _PANELS.values(), strict=True):
-            draw(part, rows, colours)
-        content = png(figure, colours)
+    content = panels(_PANELS.values(), rows, colours, n_rows=2, title=title)
     return write_atomically(path, content)
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from fastgan.files import write_atomically
 from fastgan.helvetica_result import Helvetica
 from fastgan.memorisation_result import distance
-from fastgan.plots import PANEL, heading, panel, png, styled, theme_of
+from fastgan.plots import heading, panel, panels, theme_of
 from fastgan.themes import Theme
 
 if TYPE_CHECKING:
@@ -52,24 +52,14 @@ def helvetica_figure(
     OSError
         If the file cannot be written.
     """
-    from matplotlib.figure import Figure
-
-    colours = theme_of(theme)
-    panels = _panels(found)
-    with styled(colours):
-        size = (len(panels) * (PANEL[0] + 0.15), PANEL[1] + (0.5 if title else 0.1))
-        figure = Figure(figsize=size, layout="constrained", facecolor=colours.paper)
-        if title:
-            figure.suptitle(title, x=0.012, ha="left", fontsize=13, fontweight="bold")
-        parts = np.asarray(figure.subfigures(1, len(panels), wspace=0.04)).ravel()
-        for part, draw in zip(parts, panels.values(), strict=True):
-            draw(part, found, colours)
-        content = png(
-            figure,
-            colours,
-            Title="How varied the samples are",
-            Description=" ".join(found.sentences()),
-        )
+    content = panels(
+        _panels(found).values(),
+        found,
+        theme_of(theme),
+        title=title,
+        Title="How varied the samples are",
+        Description=" ".join(found.sentences()),
+    )
     return write_atomically(path, content)
 
 
@@ -88,10 +78,10 @@ def helvetica_pictures(found: Helvetica, *, theme: str = "light") -> dict[str, b
 
 
 def _panels(found: Helvetica) -> dict[str, _Draw]:
-    panels: dict[str, _Draw] = {"hits": _draw_hits, "spread": _draw_spread}
+    draws: dict[str, _Draw] = {"hits": _draw_hits, "spread": _draw_spread}
     if found.class_numbers:
-        panels["classes"] = _draw_classes
-    return panels
+        draws["classes"] = _draw_classes
+    return draws
 
 
 def _draw_hits(figure: Any, found: Helvetica, colours: Theme) -> None:

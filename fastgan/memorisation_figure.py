@@ -11,11 +11,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from fastgan.files import write_atomically
 from fastgan.memorisation_result import NEAR_LEVEL, Memorisation, distance, share
-from fastgan.plots import PANEL, heading, panel, png, styled, theme_of
+from fastgan.plots import heading, panel, panels, theme_of
 from fastgan.themes import Theme
 
 if TYPE_CHECKING:
@@ -52,23 +50,14 @@ def memorisation_figure(
     OSError
         If the file cannot be written.
     """
-    from matplotlib.figure import Figure
-
-    colours = theme_of(theme)
-    with styled(colours):
-        size = (2 * PANEL[0] + 0.3, PANEL[1] + (0.5 if title else 0.1))
-        figure = Figure(figsize=size, layout="constrained", facecolor=colours.paper)
-        if title:
-            figure.suptitle(title, x=0.012, ha="left", fontsize=13, fontweight="bold")
-        parts = np.asarray(figure.subfigures(1, 2, wspace=0.04)).ravel()
-        for part, draw in zip(parts, _PANELS.values(), strict=True):
-            draw(part, found, colours)
-        content = png(
-            figure,
-            colours,
-            Title="Distance to the nearest training image",
-            Description=" ".join(found.sentences()),
-        )
+    content = panels(
+        _PANELS.values(),
+        found,
+        theme_of(theme),
+        title=title,
+        Title="Distance to the nearest training image",
+        Description=" ".join(found.sentences()),
+    )
     return write_atomically(path, content)
 
 

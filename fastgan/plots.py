@@ -6,7 +6,7 @@ matplotlib is imported when the first plot is drawn: its Agg canvas, no global s
 from __future__ import annotations
 
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING, Any
 
 from fastgan.themes import THEMES, Theme
@@ -63,6 +63,33 @@ def panel(colours: Theme, draw: Callable[[Any], None]) -> bytes:
         figure = Figure(figsize=PANEL, layout="constrained", facecolor=colours.paper)
         draw(figure)
         return png(figure, colours)
+
+
+def panels(
+    draws: Collection[Callable[[Any, Any, Theme], None]],
+    content: Any,
+    colours: Theme,
+    *,
+    n_rows: int = 1,
+    title: str | None = None,
+    **notes: str,
+) -> bytes:
+    """Return panels in rows as one picture, PNG bytes.
+
+    Each of ``draws`` takes an empty figure, the content and the colours.
+    """
+    from matplotlib.figure import Figure
+
+    n_columns = -(-len(draws) // n_rows)
+    size = (n_columns * (PANEL[0] + 0.15), n_rows * PANEL[1] + (0.5 if title else 0.1))
+    with styled(colours):
+        figure = Figure(figsize=size, layout="constrained", facecolor=colours.paper)
+        if title:
+            figure.suptitle(title, x=0.012, ha="left", fontsize=13, fontweight="bold")
+        parts = figure.subfigures(n_rows, n_columns, squeeze=False, wspace=0.04, hspace=0.05)
+        for part, draw in zip(parts.ravel(), draws, strict=True):
+            draw(part, content, colours)
+        return png(figure, colours, **notes)
 
 
 def png(figure: Figure, colours: Theme, **notes: str) -> bytes:
