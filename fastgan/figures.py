@@ -197,17 +197,28 @@ def figure_3(
             raise ValueError(f"{name}: expected at least 2, got {count}")
     points = draw_points(generator, recipe, n_rows, seed)
     steps = torch.linspace(0, 1, n_columns, dtype=points.dtype, device=points.device)
-    following = points.roll(-1, 0)
-    lines = torch.lerp(points[:, None, :], following[:, None, :], steps[None, :, None])
-    was_training = generator.training
-    generator.eval()
-    try:
-        images = generator(lines.flatten(0, 1))
-    finally:
-        generator.train(was_training)
+    images = images_on_lines(generator, points, steps)
     description = f"Lines in z between {n_rows} drawn points, seed {seed}; data set {dataset.name}"
     picture = tile(image_cells(images, dataset, scale), n_columns)
     return save_picture(picture, path, "Figure 3", description)
+
+
+@torch.no_grad()
+def images_on_lines(generator: nn.Module, points: Tensor, steps: Tensor) -> Tensor:
+    """Return samples on the closed path through points of z, in evaluation mode.
+
+    ``points`` has shape (n_points, n_latent), ``steps`` (n_steps,) with the shares of the way, 0 to
+    1, at which each line from a point to the next is sampled. The samples have shape
+    (n_points * n_steps, n_features), line by line; the module's mode is left as found.
+    """
+    lines = torch.lerp(points[:, None, :], points.roll(-1, 0)[:, None, :], steps[None, :, None])
+    was_training = generator.training
+    generator.eval()
+    try:
+        images: Tensor = generator(lines.flatten(0, 1))
+    finally:
+        generator.train(was_training)
+    return images
 
 
 def draw_points(generator: nn.Module, recipe: Recipe | None, n_points: int, seed: int) -> Tensor:

@@ -16,11 +16,11 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from fastgan import ops
 from fastgan.data import Dataset
-from fastgan.figures import draw_points, image_cells, save_picture
+from fastgan.figures import draw_points, image_cells, images_on_lines, save_picture
 from fastgan.files import write_atomically
 from fastgan.flat_json import read_fields
 from fastgan.recipes import Recipe
@@ -133,13 +133,7 @@ def write_walk(
             raise ValueError(f"{name}: expected at least {least}, got {count}")
     points = draw_points(generator, recipe, n_lines, seed)
     steps = torch.arange(n_steps, dtype=points.dtype, device=points.device) / n_steps
-    lines = torch.lerp(points[:, None, :], points.roll(-1, 0)[:, None, :], steps[None, :, None])
-    was_training = generator.training
-    generator.eval()
-    try:
-        images: Tensor = generator(lines.flatten(0, 1))
-    finally:
-        generator.train(was_training)
+    images = images_on_lines(generator, points, steps)
     samples = images.detach().to(device="cpu", dtype=dataset.train.dtype).contiguous()
     cells = image_cells(samples, dataset, scale=1)
     squared, nearest = ops.nearest_neighbors(samples, dataset.train.cpu(), k=1, impl=impl)
