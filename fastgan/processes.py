@@ -1,0 +1,181 @@
+"""The processes that share one piece of work: a group of torch.distributed, or this one alone."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+from collections.abc import Iterator
+from datetime import timedelta
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+# One process may be alone at work for long (an evaluation's first samples, a checkpoint on a slow
+# disk) while the others wait for it.
+_PATIENCE = timedelta(hours=2)
+
+
+class Processes:
+    """A process among those that share a piece of work: this one.
+
+    What it exchanges are tensors of any dtype; they go by way of this process's GPU where the
+    group's backend is NCCL alone.
+
+    Parameters
+    ----------
+    group : torch.distributed.ProcessGroup, optional
+        ``torch.distributed.group.WORLD``, or any group that this process is in. None: this process
+        alone, whether or not torch.distributed is in use.
+
+    Attributes
+    ----------
+    group : ProcessGroup or None
+    rank, size : int
+        The number of this process, from 0, and how many there are.
+
+    Raises
+    ------
+    RuntimeError
+        If torch.distributed is not initialised.
+    ValueError
+        If this process is not in the group.
+    """
+
+    def __init__(self, group: dist.ProcessGroup | None = None) -> None:
+        self.group = group
+        self.rank, self.size = 0, 1
+        if group is None:
+            return
+        if not (dist.is_available() and dist.is_initialized()):
+            raise RuntimeError(
+                "process_group: torch.distributed is not initialised (init_process_group)"
+            )
+        if dist.get_rank(group) < 0:
+            raise ValueError("process_group: this process is not in it")
+        self.rank, self.size = dist.get_rank(group), dist.get_world_size(group)
+
+    @property
+    def is_first(self) -> bool:
+        """Whether this is the process that writes files and speaks to the user."""
+        return self.rank == 0
+
+    def share(self, n: int, rank: int | None = None) -> slice:
+        """Return which of n rows are this process's, or another's: consecutive, as even as can be.
+
+        With fewer rows than processes some have none.
+        """
+        rank = self.rank if rank is None else rank
+        return slice(n * rank // self.size, n * (rank + 1) // self.size)
+
+    def gather_rows(self, own: Tensor, n: int) -> Tensor:
+        """Return all n rows, of which ``own`` are this process's :meth:`share`, on every process.
+
+        On the device of ``own``.
+        """
+        if self.size == 1:
+            return own
+        most = -(-n // self.size)
+        padded = own.new_zeros((most, *own.shape[1:]))
+        padded[: len(own)] = own
+        parts = self.gather(padded)
+        sizes = [self.share(n, rank) for rank in range(self.size)]
+        return torch.cat([p[: s.stop - s.start] for p, s in zip(parts, sizes, strict=True)])
+
+    def gather(self, own: Tensor) -> list[Tensor]:
+        """Return every process's tensor, in the order of ranks; all have one shape and dtype."""
+        if self.size == 1:
+            return [own]
+        sent = self._sent(own)
+        parts = [torch.empty_like(sent) for _ in range(self.size)]
+        dist.all_gather(parts, sent, group=self.group)
+        return [part.to(own.device) for part in parts]
+
+    def sum_(self, tensor: Tensor) -> Tensor:
+        """Put the sum over processes in place of a contiguous tensor, and return it.
+
+        Every process gets the same bits; they depend on how many processes there are.
+        """
+        if self.size > 1:
+            sent = self._sent(tensor)
+            dist.all_reduce(sent, group=self.group)
+            if sent is not tensor:
+                tensor.copy_(sent)
+        return tensor
+
+    def broadcast_(self, tensor: Tensor) -> Tensor:
+        """Put the first process's tensor in place of every other's, and return it."""
+        if self.size > 1:
+            sent = self._sent(tensor)
+            dist.broadcast(sent, group=self.group, group_src=0)
+            if sent is not tensor:
+                tensor.copy_(sent)
+        return tensor
+
+    def any(self, said: bool) -> bool:
+        """Say whether any process says so; every process gets the same answer."""
+        if self.size == 1:
+            return said
+        return bool(self.sum_(torch.tensor(int(said), dtype=torch.int64)).item())
+
+    def check_same(self, name: str, text: str) -> None:
+        """Raise ``ValueError``, on every process, unless all say the same of an argument.
+
+        A collective call that differed from process to process would hang, or mix what does not
+        belong together.
+        """
+        if self.size == 1:
+            return
+        digest = hashlib.blake2b(text.encode(), digest_size=16).digest()
+        own = torch.frombuffer(bytearray(digest), dtype=torch.uint8)
+        differing = [r for r, other in enumerate(self.gather(own)) if not torch.equal(other, own)]
+        if self.any(bool(differing)):
+            raise ValueError(
+                f"{name}: expected the same on every process; here, on process {self.rank} of "
+                f"{self.size}, got {text}" + f", otherwise on {differing}" * bool(differing)
+            )
+
+    def barrier(self) -> None:
+        """Wait until every process is here."""
+        self.any(False)
+
+    def _sent(self, tensor: Tensor) -> Tensor:
+        """Return a tensor where the backend can take it, contiguous."""
+        by_gpu = dist.get_backend(self.group) == "nccl" and tensor.device.type == "cpu"
+        return (tensor.cuda() if by_gpu else tensor).contiguous()
+
+
+@contextlib.contextmanager
+def launched(device: str = "cpu") -> Iterator[tuple[Processes, str]]:
+    """Join the processes that ``torchrun`` (or Slurm, with its variables set) started.
+
+    Parameters
+    ----------
+    device : str
+        ``cpu``: they speak by gloo. ``cuda`` or ``auto`` with a GPU: by NCCL between GPUs (and by
+        gloo between CPUs), and each process of a machine takes its own GPU.
+
+    Yields
+    ------
+    processes : Processes
+        This process alone where nothing was started, or one process only.
+    device : str
+        The one to work on: ``cuda:<local rank>`` in place of ``cuda``.
+    """
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1 or "RANK" not in os.environ:
+        yield Processes(), device
+        return
+    by_gpu = device in ("cuda", "auto") and torch.cuda.is_available()
+    if by_gpu:
+        device = f"cuda:{os.environ.get('LOCAL_RANK', '0')}"
+        torch.cuda.set_device(device)
+    dist.init_process_group("cpu:gloo,cuda:nccl" if by_gpu else "gloo", timeout=_PATIENCE)
+    processes = Processes(dist.group.WORLD)
+    try:
+        yield processes, device
+    finally:
+        # A reference kept past the end would let gloo's threads live into the interpreter's end,
+        # which aborts the process now and then.
+        processes.group = None
+        dist.destroy_process_group()
