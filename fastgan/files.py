@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import glob
 import os
 import threading
 from pathlib import Path
@@ -44,6 +45,16 @@ def write_atomically(path: str | os.PathLike[str], content: bytes) -> Path:
         raise
     _flush_folder(target.parent)
     return target
+
+
+def remove_left_over(path: str | os.PathLike[str]) -> None:
+    """Remove what writers of ``path`` that were killed left beside it.
+
+    To be called by who keeps others from writing it (:func:`fastgan.locks.hold`).
+    """
+    target = Path(path)
+    for aside in target.parent.glob(f".{glob.escape(target.name)}.*.part"):
+        aside.unlink(missing_ok=True)
 
 
 def _flush_folder(folder: Path) -> None:
