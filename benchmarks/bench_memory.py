@@ -11,9 +11,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from benchmarks import harness, memory, points, reference, training_memory
+from benchmarks import harness, memory, points, reference
 from benchmarks.bench_neighbors import bound
 from benchmarks.bench_parzen import BOUND, SIGMA
+from benchmarks.training_steps import training_memory
 
 CHECKED = 64  # queries compared with float64: the speed benchmarks compare all
 

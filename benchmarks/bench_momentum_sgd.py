@@ -14,7 +14,7 @@ from torch import Tensor
 
 from benchmarks import harness
 from benchmarks.devices import Demand
-from benchmarks.plain_step import ROWS_APART
+from benchmarks.training_steps.plain_step import ROWS_APART
 from fastgan import ops
 
 LR, MOMENTUM = 0.05, 0.6

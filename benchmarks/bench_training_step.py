@@ -14,12 +14,13 @@ import torch
 from torch import Tensor
 
 import fastgan
-from benchmarks import harness, plain_step, step_products, step_settings
-from benchmarks.captured import captured
+from benchmarks import harness
 from benchmarks.devices import Demand
-from benchmarks.manual_step import ManualStep
-from benchmarks.step_settings import STILL, Setting
 from benchmarks.tf32 import also_in_tf32, has_tf32, in_tf32
+from benchmarks.training_steps import plain_step, step_products, step_settings
+from benchmarks.training_steps.captured import captured
+from benchmarks.training_steps.manual_step import ManualStep
+from benchmarks.training_steps.step_settings import STILL, Setting
 from fastgan.models import draw_latent
 
 N_LOOKED_AT = 1_000  # rows over which the share of zeros is counted

@@ -19,7 +19,7 @@ import pytest
 
 from benchmarks.devices import CPU, Clock, Demand, Device, named, why_no_cuda
 from benchmarks.machine import machine
-from benchmarks.results import Row
+from benchmarks.rows import Row
 
 # One of a few queries says little of many: an index built for one, a product of one row.
 LEAST_PART = 20

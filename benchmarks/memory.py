@@ -22,7 +22,7 @@ import numpy as np
 
 from benchmarks.harness import WrongResultError
 from benchmarks.machine import machine
-from benchmarks.results import Row
+from benchmarks.rows import Row
 
 INTERVAL_SECONDS = 0.001
 CHILD = Path(__file__).parent / "memory_child.py"

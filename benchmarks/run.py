@@ -1,4 +1,4 @@
-"""``python -m benchmarks.run [name[:case] ...]``: check, measure, print, write to results/."""
+"""``python -m benchmarks.run [name[:case] ...]``: check, measure, print, write to scratch/."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from types import ModuleType
 
 import torch
 
-from benchmarks import devices, harness, results
+from benchmarks import devices, harness
+from benchmarks.rows import SCRATCH, Row, line, markdown, write
 
 NAMES = (
     "philox",
@@ -60,7 +61,8 @@ def main(arguments: list[str] | None = None) -> int:
         "--device", choices=devices.NAMES, default="cpu", help="where the tensors live (cpu)"
     )
     parser.add_argument("--threads", type=int, help="threads of torch, fastgan and the peers")
-    parser.add_argument("--out", type=Path, default=results.RESULTS, help="folder of the results")
+    parser.add_argument("--out", type=Path, default=SCRATCH, help="folder of the results")
+    parser.add_argument("--name", help="of the files, in place of date and time")
     options = parser.parse_args(arguments)
     try:
         device = devices.named(options.device)
@@ -80,8 +82,9 @@ def main(arguments: list[str] | None = None) -> int:
     if options.threads is not None:
         torch.set_num_threads(options.threads)
     stamp = datetime.datetime.now(datetime.UTC).strftime("%Y%m%d-%H%M%S")
-    name = stamp + f"-{options.device}" * device.is_gpu + "-quick" * options.quick
-    rows: list[results.Row] = []
+    stamp += f"-{options.device}" * device.is_gpu + "-quick" * options.quick
+    name = options.name or stamp
+    rows: list[Row] = []
     n_wrong = 0
     for work in _work(chosen, options, device):
         print(f"{work.operation}, {work.size} ...", file=sys.stderr, flush=True)
@@ -95,12 +98,12 @@ def main(arguments: list[str] | None = None) -> int:
             n_wrong += 1
             print(f"WRONG: {error}", file=sys.stderr)
             continue
-        print("\n".join(map(results.line, found)), file=sys.stderr, flush=True)
+        print("\n".join(map(line, found)), file=sys.stderr, flush=True)
         rows += found
-        path = results.write(rows, name, options.out)  # each time: a run may take hours
+        path = write(rows, name, options.out)  # each time: a run may take hours
         del work  # its tensors, before the next comparison makes its own
     if rows:
-        print(results.markdown(rows))
+        print(markdown(rows))
         print(f"written: {path} and {path.with_suffix('.json').name}", file=sys.stderr)
     return 1 if n_wrong else 0
 

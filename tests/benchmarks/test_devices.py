@@ -117,7 +117,7 @@ def test_rows_of_a_gpu_say_their_part_of_the_roofline(
     assert rows[0].roofline_fraction == pytest.approx(least / 0.01)
     assert rows[1].roofline_fraction == pytest.approx(least / 0.04)
     assert rows[2].roofline_fraction is None  # a floor does less than the whole work
-    results = importlib.import_module("benchmarks.results")
+    results = importlib.import_module("benchmarks.rows")
     assert f"| {least / 0.01:.2g} (products) |" in results.line(rows[0])
     assert rows[0].machine["GPU"] == "NVIDIA H100 80GB HBM3"
     assert "a model" in rows[0].machine["roofline"]
@@ -269,7 +269,7 @@ def test_peers_come_in_tf32_too_where_there_is_tf32(
 def test_a_captured_step_replays_on_the_next_batch(
     harness: ModuleType, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    captured = importlib.import_module("benchmarks.captured")
+    captured = importlib.import_module("benchmarks.training_steps.captured")
     seen: list[float] = []
     steps: list[Any] = []
 

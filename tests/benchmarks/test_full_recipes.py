@@ -17,7 +17,7 @@ pytestmark = pytest.mark.skipif(
 
 @pytest.fixture
 def module(harness: ModuleType) -> ModuleType:
-    return importlib.import_module("benchmarks.full_recipes")
+    return importlib.import_module("benchmarks.full_recipes.__main__")
 
 
 def made(module: ModuleType, **changes: object) -> object:

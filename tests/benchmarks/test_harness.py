@@ -147,7 +147,7 @@ def test_a_slow_peer_runs_once_on_a_part_and_the_table_says_so(
     assert (peer.seconds, peer.build_seconds) == pytest.approx((1.005, 0.005))
     assert peer.ratio_median == pytest.approx(100.5)
     assert (peer.error, peer.n_rounds, peer.measured_on) == (0.75, 1, "1 of 100 queries")
-    results = importlib.import_module("benchmarks.results")
+    results = importlib.import_module("benchmarks.rows")
     line = results.line(peer)
     assert "once, on 1 of 100 queries" in line
     assert "(once)" in line
@@ -178,7 +178,7 @@ def test_a_part_is_a_hundredth_but_not_a_handful(harness: ModuleType, n: int, fe
 
 
 def test_results_are_written(harness: ModuleType, clock: Any, tmp_path: Path) -> None:
-    results = importlib.import_module("benchmarks.results")
+    results = importlib.import_module("benchmarks.rows")
     rows = comparison(harness, clock, 0.0, []).measure(n_rounds=1, block_seconds=0.0)
     rows += harness.LeftOut("wait", "2", "no data").measure(
         n_rounds=1, block_seconds=0.0, budget_seconds=1.0
@@ -199,7 +199,7 @@ def test_quantile_interpolates(harness: ModuleType) -> None:
 
 
 def test_readable_times(harness: ModuleType) -> None:
-    results = importlib.import_module("benchmarks.results")
+    results = importlib.import_module("benchmarks.rows")
     assert [results.readable(t) for t in (1.5, 2e-3, 3e-6, 4e-9)] == [
         "1.5 s",
         "2 ms",

@@ -26,12 +26,12 @@ SIGMAS = (0.1, 0.2154434690, 0.3, 1.0)
 
 @pytest.fixture(scope="module")
 def pipeline(harness: ModuleType) -> ModuleType:
-    return importlib.import_module("benchmarks.split_precision_pipeline")
+    return importlib.import_module("benchmarks.split_precision.pipeline")
 
 
 @pytest.fixture(scope="module")
 def truths(harness: ModuleType) -> ModuleType:
-    return importlib.import_module("benchmarks.split_precision_distances")
+    return importlib.import_module("benchmarks.split_precision.distances")
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +57,7 @@ def test_every_shipped_precision_is_measured(pipeline: ModuleType) -> None:
     assert {one.architecture for one in of_parzen} == set(launch.ARCHITECTURES)
     assert {one.precision for one in of_parzen} <= {"tf32x3", "bf16x6", "ieee"}
     assert pipeline.shipped(pipeline.neighbors.NEAREST_CHUNKS) == of_parzen
-    shown = importlib.import_module("benchmarks.split_precision").PRODUCTS
+    shown = importlib.import_module("benchmarks.split_precision.__main__").PRODUCTS
     assert {one.precision for one in of_parzen} <= {precision for precision, _ in shown}
 
 
@@ -149,7 +149,7 @@ def check_real(pipeline: ModuleType, truths: ModuleType, name: str, data: Any) -
 def test_shipped_precisions_keep_the_contract_on_real_images(
     pipeline: ModuleType, truths: ModuleType, data_folder: Path, name: str
 ) -> None:
-    tables = importlib.import_module("benchmarks.split_precision")
+    tables = importlib.import_module("benchmarks.split_precision.__main__")
     (data,) = tables.real_points(6, 128, None, [name])
     assert data.name.startswith(name)
     check_real(pipeline, truths, name, data)
@@ -189,7 +189,7 @@ def test_both_tables_are_written_and_a_broken_contract_is_an_error(
 ) -> None:
     monkeypatch.delenv("FASTGAN_DATA", raising=False)
     monkeypatch.setattr(locate, "cache_folder", lambda name: Path("absent") / name)
-    tables = importlib.import_module("benchmarks.split_precision")
+    tables = importlib.import_module("benchmarks.split_precision.__main__")
     arguments = ["--queries", "2", "--rows", "40", "--out", str(tmp_path)]
     assert tables.main(arguments) == 0
     text = (tmp_path / "split_precision.md").read_text(encoding="utf-8")

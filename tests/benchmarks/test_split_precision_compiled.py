@@ -90,7 +90,7 @@ def read(code: str) -> tuple[list[tuple[int, int]], list[str], str]:
 def test_parts_are_multiplied_in_the_order_that_is_emulated(
     harness: ModuleType, compiled: dict[str, dict[str, str]], precision: str
 ) -> None:
-    emulated = importlib.import_module("benchmarks.split_precision_products")
+    emulated = importlib.import_module("benchmarks.split_precision.products")
     code = compiled[precision]["ttgir"]
     products, starts, last = read(code)
     assert tuple(products) == emulated.ORDERS[precision]

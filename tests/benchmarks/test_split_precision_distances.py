@@ -14,12 +14,12 @@ import fastgan
 
 @pytest.fixture(scope="module")
 def distances(harness: ModuleType) -> ModuleType:
-    return importlib.import_module("benchmarks.split_precision_distances")
+    return importlib.import_module("benchmarks.split_precision.distances")
 
 
 @pytest.fixture(scope="module")
 def products(harness: ModuleType) -> ModuleType:
-    return importlib.import_module("benchmarks.split_precision_products")
+    return importlib.import_module("benchmarks.split_precision.products")
 
 
 def test_exact_products_do_no_damage(distances: ModuleType, products: ModuleType) -> None:

@@ -18,7 +18,7 @@ EDGES += [1.0 + 2**-8, 1.0 + 3 * 2**-8, 1.0 + 2**-8 + 2**-20, -(2.0 - 2**-9), 2.
 
 @pytest.fixture(scope="module")
 def products(harness: ModuleType) -> ModuleType:
-    return importlib.import_module("benchmarks.split_precision_products")
+    return importlib.import_module("benchmarks.split_precision.products")
 
 
 def values(n: int, seed: int = 0) -> np.ndarray:

@@ -29,7 +29,7 @@ say("done", .25)
 
 @pytest.fixture
 def module(harness: ModuleType) -> ModuleType:
-    return importlib.import_module("benchmarks.training_memory")
+    return importlib.import_module("benchmarks.training_steps.training_memory")
 
 
 def test_peak_and_growth_are_seen(

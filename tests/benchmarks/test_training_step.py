@@ -33,22 +33,22 @@ VARIANTS = [
 
 @pytest.fixture
 def settings(harness: ModuleType) -> ModuleType:
-    return importlib.import_module("benchmarks.step_settings")
+    return importlib.import_module("benchmarks.training_steps.step_settings")
 
 
 @pytest.fixture
 def plain(harness: ModuleType) -> ModuleType:
-    return importlib.import_module("benchmarks.plain_step")
+    return importlib.import_module("benchmarks.training_steps.plain_step")
 
 
 @pytest.fixture
 def products(harness: ModuleType) -> ModuleType:
-    return importlib.import_module("benchmarks.step_products")
+    return importlib.import_module("benchmarks.training_steps.step_products")
 
 
 @pytest.fixture(scope="module")
 def run_folder(harness: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    settings = importlib.import_module("benchmarks.step_settings")
+    settings = importlib.import_module("benchmarks.training_steps.step_settings")
     folder = tmp_path_factory.mktemp("runs") / "run"
     recipe = settings.tiny(recipes.DIGITS).replace(n_epochs=2, n_samples=100, evaluate_every=2)
     fastgan.train(recipe, folder=folder, sample_grids=False, progress=False)
@@ -117,7 +117,7 @@ def test_the_step_by_hand_moves_the_networks_as_fastgan_does(
     include_probability: float,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    manual = importlib.import_module("benchmarks.manual_step")
+    manual = importlib.import_module("benchmarks.training_steps.manual_step")
     recipe = odd_recipe(settings, learning_rate_decay=1.0, **changes)
     recipe = recipe.replace(
         discriminator=tuple(
@@ -166,7 +166,7 @@ def test_the_step_by_hand_moves_the_networks_as_fastgan_does(
 
 @pytest.mark.parametrize("include_probability", [0.8, 0.5])
 def test_masks_of_the_step_by_hand(harness: ModuleType, include_probability: float) -> None:
-    manual = importlib.import_module("benchmarks.manual_step")
+    manual = importlib.import_module("benchmarks.training_steps.manual_step")
     drawn = manual.mask(torch.ones(200, 100), include_probability)
     assert float((drawn > 0).float().mean()) == pytest.approx(include_probability, abs=0.02)
     assert drawn.unique().tolist() == pytest.approx([0.0, 1.0 / include_probability])

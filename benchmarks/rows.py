@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-RESULTS = Path(__file__).parent / "results"
+SCRATCH = Path(__file__).parent / "scratch"  # of runs by hand, ignored by git
 HEADER = (
     "| operation | size | contender | time | of it building | times fastgan's | of the roofline "
     "| error | extra memory | rounds | remarks |\n"
@@ -69,7 +69,7 @@ def line(row: Row) -> str:
     return "| " + " | ".join(_cells(row)) + " |"
 
 
-def write(rows: Sequence[Row], name: str, folder: Path = RESULTS) -> Path:
+def write(rows: Sequence[Row], name: str, folder: Path = SCRATCH) -> Path:
     """Write rows as ``<name>.json`` and ``<name>.md`` into a folder, and return the latter."""
     folder.mkdir(parents=True, exist_ok=True)
     content = json.dumps([asdict(row) for row in rows], indent=2)

@@ -21,8 +21,8 @@ from fastgan.kernels import distances, launch, neighbors, parzen, parzen_chunks
 from torch import Tensor
 from triton.runtime import interpreter
 
-from benchmarks import split_precision_products as products
-from benchmarks.split_precision_distances import N_NEAREST, Truth, log_sums, nearest
+from benchmarks.split_precision import products
+from benchmarks.split_precision.distances import N_NEAREST, Truth, log_sums, nearest
 
 BOUND_NATS = 1e-4  # the contract of Parzen sums
 BLOCK_SIZE = 65_536  # samples, as fastgan.parzen_log_likelihood asks

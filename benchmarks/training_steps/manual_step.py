@@ -12,7 +12,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from benchmarks.plain_step import check_k, latent, limit_norms
+from benchmarks.training_steps.plain_step import check_k, latent, limit_norms
 from fastgan.models import Discriminator, Generator
 from fastgan.recipes import Recipe
 

@@ -19,13 +19,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from benchmarks import points, results
+from benchmarks import points
 from benchmarks.machine import machine
-from benchmarks.split_precision_distances import N_NEAREST, Damage, Truth, damage
-from benchmarks.split_precision_products import CHIPS, COARSEST, TensorCore
+from benchmarks.rows import SCRATCH
+from benchmarks.split_precision.distances import N_NEAREST, Damage, Truth, damage
+from benchmarks.split_precision.products import CHIPS, COARSEST, TensorCore
 
 if TYPE_CHECKING:
-    from benchmarks.split_precision_pipeline import Mended
+    from benchmarks.split_precision.pipeline import Mended
 
 # The protocol's grid up to 1, and .3.
 SIGMAS = tuple(sorted({*(round(float(s), 10) for s in np.logspace(-1, 0, 10)), 0.3}))
@@ -146,10 +147,10 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument(
         "--all-tiles", action="store_true", help="all that ship, not the first of each architecture"
     )
-    parser.add_argument("--out", type=Path, default=results.RESULTS, help="folder of the results")
+    parser.add_argument("--out", type=Path, default=SCRATCH, help="folder of the results")
     options = parser.parse_args(arguments)
     os.environ["TRITON_INTERPRET"] = "1"  # read when a kernel is first imported, below
-    from benchmarks import split_precision_pipeline as pipeline
+    from benchmarks.split_precision import pipeline
 
     first: list[Unmended] = []
     second: list[Mended] = []

@@ -16,7 +16,7 @@ import torch
 from benchmarks.harness import WrongResultError
 from benchmarks.machine import machine
 from benchmarks.memory import CHILD, Watch, anonymous_bytes, expect, say
-from benchmarks.results import Row
+from benchmarks.rows import Row
 
 N_FIRST = 100  # steps in which buffers, pools and caches come into being
 N_STEPS = 1_000
@@ -100,7 +100,7 @@ class StepMemory:
     def _train(self, contender: str) -> tuple[float, int, int]:
         """Return seconds a step, the peak in bytes beyond the imports, and the growth in bytes."""
         asked = {
-            "module": "training_child",
+            "module": "training_steps.training_child",
             "contender": contender,
             "shape": self.shape,
             "is_tiny": self.is_tiny,

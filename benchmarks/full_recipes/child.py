@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from benchmarks.full_recipes import train
+from benchmarks.full_recipes.__main__ import train
 
 
 def main(asked: dict[str, Any]) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.split_precision_products import TensorCore, product
+from benchmarks.split_precision.products import TensorCore, product
 
 Doubles = NDArray[np.float64]
 QUERIES = 8  # at once, where differences are formed: 8 x 2,000 x 3,072 float64 are 0.4 GB

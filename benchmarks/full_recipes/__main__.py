@@ -24,7 +24,7 @@ import torch
 import fastgan
 from benchmarks.machine import machine
 from benchmarks.memory import CHILD
-from benchmarks.results import RESULTS, readable
+from benchmarks.rows import SCRATCH, readable
 from fastgan import recipes
 from fastgan.ops import philox
 from fastgan.recipes import Recipe
@@ -133,7 +133,7 @@ def train(name: str, n_steps: int) -> Measured:
 def measure(name: str, n_steps: int, n_threads: int) -> Measured:
     """Train in a process of its own; RuntimeError with its last line if it fails."""
     asked = {
-        "module": "full_recipes_child", "name": name, "n_steps": n_steps, "n_threads": n_threads
+        "module": "full_recipes.child", "name": name, "n_steps": n_steps, "n_threads": n_threads
     }  # fmt: skip
     command = [sys.executable, str(CHILD), json.dumps(asked)]
     done = subprocess.run(command, capture_output=True, text=True)
@@ -177,7 +177,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("names", nargs="*", default=NAMES)
     parser.add_argument("--steps", type=int, default=N_STEPS)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
-    parser.add_argument("--out", type=Path, default=RESULTS)
+    parser.add_argument("--out", type=Path, default=SCRATCH)
     asked = parser.parse_args(arguments)
     if asked.steps < 2 or asked.threads < 1:
         parser.error("expected --steps of at least 2 and --threads of at least 1")

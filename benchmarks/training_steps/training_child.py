@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 
-from benchmarks import plain_step, step_settings
+from benchmarks.training_steps import plain_step, step_settings
 
 
 def say(*words: object) -> None:

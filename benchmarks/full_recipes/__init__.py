@@ -1,0 +1,1 @@
+"""A hundred training steps of each full-size recipe: `python -m benchmarks.full_recipes`."""
