@@ -1,0 +1,14 @@
+"""Start ``main(arguments)`` of a module of the benchmarks: ``launch.py MODULE [ARGUMENT ...]``.
+
+Started by its path, so that the process imports the same fastgan as its parent, where ``python -m``
+would put the source folder first.
+"""
+
+from __future__ import annotations
+
+import sys
+
+from memory_child import import_benchmarks
+
+if __name__ == "__main__":
+    sys.exit(import_benchmarks(sys.argv[1]).main(sys.argv[2:]))

@@ -1,0 +1,1 @@
+"""All benchmarks in one command, as a document: ``python -m benchmarks.suite``."""
