@@ -57,6 +57,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if missing and not (options.allow_missing or options.quick):
         print(f"no document: these parts are missing: {', '.join(missing)}", file=sys.stderr)
         return 1 if n_failed else 2
+    if not found:
+        print("no document: nothing was measured", file=sys.stderr)
+        return 1
     made = Document.of(found, shlex.join(["python", "-m", "benchmarks.suite", *public(given)]))
     made.write(out)
     for path in page.write(made, out):

@@ -118,8 +118,8 @@ def text(document: Document, pictures: set[str]) -> str:
         paragraph(
             "A ratio is the contender's time over fastgan's, the median over interleaved rounds, "
             'in brackets the quantiles .1 and .9; 2 is half as fast as fastgan. "once" marks '
-            "more than 20 times slower, timed in one call on the queries that it names. Floors do less "
-            "than the whole work. Errors are the largest over all queries, against float64."
+            "more than 20 times slower, timed in one call on the queries that it names. Floors do "
+            "less than the whole work. Errors are the largest over all queries, against float64."
         ),
         "",
         f"Made by `{document.command}`; how, and why so: [benchmarks](../README.md). Every number: "

@@ -31,6 +31,7 @@ def inputs(run: Path | None, work: Path, *, quick: bool, needs: set[str]) -> Inp
     RuntimeError
         If training fails; the message holds what it wrote.
     """
+    work.mkdir(parents=True, exist_ok=True)
     # Quick parts take samples of noisy images, which fit whatever images are at hand.
     needs = needs - {"samples"} if quick else needs
     if not needs:

@@ -81,6 +81,8 @@ def measure(plan: Plan, group: Any, *, quick: bool) -> Iterator[Point]:
         most = max((count for count in counts if is_held(width, count)), default=0)
         held = found.held(most)
         for count in counts:
+            if count > most:
+                held = held[:0].clone()  # its memory, before blocks take theirs
             if count <= most:
                 point = _of_held(plan, found, held[:count], sigma, group)
             else:

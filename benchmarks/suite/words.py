@@ -53,7 +53,7 @@ def _short(value: float) -> str:
     """Return a small number with one digit (two where the first is 1): 2e-10, 1.5e-03 as 1.5e-3."""
     if value == 0:
         return "0"
-    text = f"{value:.1e}" if f"{value:.0e}".startswith("1") else f"{value:.0e}"
+    text = f"{value:.1e}" if f"{value:.1e}".startswith("1") else f"{value:.0e}"
     mantissa, _, exponent = text.partition("e")
     return f"{mantissa.removesuffix('.0')}e{int(exponent)}"
 

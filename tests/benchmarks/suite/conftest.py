@@ -10,7 +10,10 @@ from typing import Any
 
 import pytest
 
+from fastgan.data import locate
+
 sys.path.insert(0, str(Path(__file__).parent))
+KNOWN: dict[str, Any] = {}  # definitions: seconds to make, for all modules of a session
 
 
 @pytest.fixture(scope="module")
@@ -23,8 +26,13 @@ def suite(harness: ModuleType) -> ModuleType:
 
 @pytest.fixture(scope="module")
 def definitions(suite: ModuleType) -> dict[str, Any]:
-    """Return the definition of each part, made once: it takes seconds."""
-    return {part.name: part.definition() for part in suite.parts.PARTS}
+    """Return the definition of each part, made once; on the images that every machine has."""
+    if not KNOWN:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.delenv("FASTGAN_DATA", raising=False)
+            patch.setattr(locate, "cache_folder", lambda name: Path("absent") / name)
+            KNOWN.update({part.name: part.definition() for part in suite.parts.PARTS})
+    return KNOWN
 
 
 @pytest.fixture(scope="module")
