@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from benchmarks.suite import readme_distances, readme_training
+from benchmarks.suite import readme_distances, readme_scaling, readme_training
 from benchmarks.suite.document import FOLDER, Document
 
 README = Path(__file__).parents[1] / "README.md"
@@ -21,6 +21,7 @@ BLOCKS: dict[str, Callable[[Document], str]] = {
     "machine": readme_distances.machine,
     "distances": readme_distances.compared,
     "distances-notes": readme_distances.notes,
+    "scaling": readme_scaling.scaling,
     "samples": readme_distances.samples,
     "steps": readme_training.steps,
     "steps-notes": readme_training.steps_notes,
