@@ -82,6 +82,7 @@ def batch_costs(
     saturating: bool,
     discriminator_gradient: NDArray[Any],
     generator_gradient: NDArray[Any],
+    n_whole: int | None = None,
 ) -> tuple[float, float, float, float]: ...
 def linear_forward(
     input: NDArray[Any],
@@ -106,6 +107,7 @@ def linear_update(
     momentum: float,
     max_norm: float,
     n_threads: int,
+    velocity_only: bool = False,
 ) -> None: ...
 def maxout_input_gradient(
     delta: NDArray[Any],
@@ -129,6 +131,7 @@ def maxout_update(
     momentum: float,
     max_norm: float,
     n_threads: int,
+    velocity_only: bool = False,
 ) -> None: ...
 def activation_delta(
     gradient: NDArray[Any],
@@ -141,6 +144,7 @@ def activation_delta(
     values: NDArray[Any],
     delta: NDArray[Any],
     n_threads: int,
+    first: int = 0,
 ) -> None: ...
 def momentum_sgd(
     weight: NDArray[Any],
@@ -150,6 +154,9 @@ def momentum_sgd(
     momentum: float,
     max_norm: float,
     n_threads: int,
+) -> None: ...
+def move_weight(
+    weight: NDArray[Any], velocity: NDArray[Any], max_norm: float, n_threads: int
 ) -> None: ...
 def approximate_distances(
     queries: NDArray[Any],

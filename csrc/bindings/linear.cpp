@@ -153,8 +153,8 @@ void winners_update(const py::array& delta_array, const py::array& winner_array,
 
 template <class T>
 void delta_of(const py::array& gradient_array, const std::optional<py::array>& scale_array,
-              const DropoutMask& mask, Activation activation, const py::array& values_array,
-              py::array& delta_array, std::size_t n_threads) {
+              const DropoutMask& mask, std::uint64_t first, Activation activation,
+              const py::array& values_array, py::array& delta_array, std::size_t n_threads) {
   const T* gradient = input<T>(gradient_array, "gradient", 2);
   const T* values = input<T>(values_array, "values", 2);
   T* delta = output<T>(delta_array, "delta", 2);
@@ -165,8 +165,8 @@ void delta_of(const py::array& gradient_array, const std::optional<py::array>& s
   const T* scale = vector<T>(scale_array, n_rows, "row_scale");
   expect_shape(values_array, n_rows, n_columns, "values");
   py::gil_scoped_release release;
-  activation_delta(n_rows, n_columns, gradient, is_one_row ? 0 : n_columns, scale, mask, activation,
-                   values, delta, n_threads);
+  activation_delta(n_rows, n_columns, gradient, is_one_row ? 0 : n_columns, scale, mask, first,
+                   activation, values, delta, n_threads);
 }
 
 }  // namespace
@@ -203,8 +203,8 @@ void register_linear(py::module_& module) {
       [](const py::array& delta, const std::optional<py::array>& row_scale, const py::array& input,
          py::array weight, py::array velocity, std::optional<py::array> bias,
          std::optional<py::array> bias_velocity, double lr, double momentum, double max_norm,
-         std::size_t n_threads) {
-        const MomentumSgd move{lr, momentum, max_norm};
+         std::size_t n_threads, bool velocity_only) {
+        const MomentumSgd move{lr, momentum, max_norm, velocity_only};
         if (is_of<float>(delta)) {
           update<float>(delta, row_scale, input, weight, velocity, bias, bias_velocity, move,
                         n_threads);
@@ -216,8 +216,9 @@ void register_linear(py::module_& module) {
       py::arg("delta"), py::arg("row_scale"), py::arg("input"), py::arg("weight"),
       py::arg("velocity"), py::arg("bias"), py::arg("bias_velocity"), py::arg("lr"),
       py::arg("momentum"), py::arg("max_norm"), py::arg("n_threads"),
+      py::arg("velocity_only") = false,
       "In place: weight and bias move by momentum against the gradient "
-      "sum_i row_scale[i] delta[i, unit] input[i, :].");
+      "sum_i row_scale[i] delta[i, unit] input[i, :]; velocity_only: their velocities alone.");
   module.def(
       "maxout_input_gradient",
       [](const py::array& delta, const py::array& winner, std::size_t n_pieces,
@@ -236,8 +237,8 @@ void register_linear(py::module_& module) {
       [](const py::array& delta, const py::array& winner, std::size_t n_pieces,
          const std::optional<py::array>& row_scale, const py::array& input, py::array weight,
          py::array velocity, std::optional<py::array> bias, std::optional<py::array> bias_velocity,
-         double lr, double momentum, double max_norm, std::size_t n_threads) {
-        const MomentumSgd move{lr, momentum, max_norm};
+         double lr, double momentum, double max_norm, std::size_t n_threads, bool velocity_only) {
+        const MomentumSgd move{lr, momentum, max_norm, velocity_only};
         if (is_of<float>(delta)) {
           winners_update<float>(delta, winner, n_pieces, row_scale, input, weight, velocity, bias,
                                 bias_velocity, move, n_threads);
@@ -249,28 +250,29 @@ void register_linear(py::module_& module) {
       py::arg("delta"), py::arg("winner"), py::arg("n_pieces"), py::arg("row_scale"),
       py::arg("input"), py::arg("weight"), py::arg("velocity"), py::arg("bias"),
       py::arg("bias_velocity"), py::arg("lr"), py::arg("momentum"), py::arg("max_norm"),
-      py::arg("n_threads"),
+      py::arg("n_threads"), py::arg("velocity_only") = false,
       "linear_update for a delta (n, n_units / n_pieces) of the winning pieces alone.");
   module.def(
       "activation_delta",
       [](const py::array& gradient, const std::optional<py::array>& row_scale,
          double include_probability, std::int64_t seed, std::uint32_t step, std::uint32_t stream,
          const std::string& activation, const py::array& values, py::array delta,
-         std::size_t n_threads) {
+         std::size_t n_threads, std::uint64_t first) {
         const DropoutMask mask =
             dropout_mask({static_cast<std::uint64_t>(seed), step, stream}, include_probability);
         const Activation function = activation_of(activation);
         if (is_of<float>(gradient)) {
-          delta_of<float>(gradient, row_scale, mask, function, values, delta, n_threads);
+          delta_of<float>(gradient, row_scale, mask, first, function, values, delta, n_threads);
         } else {
-          delta_of<double>(gradient, row_scale, mask, function, values, delta, n_threads);
+          delta_of<double>(gradient, row_scale, mask, first, function, values, delta, n_threads);
         }
       },
       py::arg("gradient"), py::arg("row_scale"), py::arg("include_probability"), py::arg("seed"),
       py::arg("step"), py::arg("stream"), py::arg("activation"), py::arg("values"),
-      py::arg("delta"), py::arg("n_threads"),
+      py::arg("delta"), py::arg("n_threads"), py::arg("first") = 0,
       "delta = row_scale mask(gradient) activation', the derivative by the activation's values. A "
-      "gradient of one row is that of every row.");
+      "gradient of one row is that of every row. Masks are those of elements first, first + 1, "
+      "...");
 }
 
 }  // namespace fastgan::bindings

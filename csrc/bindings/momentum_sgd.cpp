@@ -22,6 +22,20 @@ void run(py::array& weight_array, py::array& velocity_array, const py::array& gr
   momentum_sgd(options, n_rows, n_columns, weight, velocity, gradient, n_threads);
 }
 
+template <class T>
+void move(py::array& weight_array, const py::array& velocity_array, double max_norm,
+          std::size_t n_threads) {
+  T* weight = output<T>(weight_array, "weight", 2);
+  const T* velocity = input<T>(velocity_array, "velocity", 2);
+  for (int axis = 0; axis < 2; ++axis) {
+    expect_size(velocity_array.shape(axis), weight_array.shape(axis), "velocity");
+  }
+  const auto n_rows = static_cast<std::size_t>(weight_array.shape(0));
+  const auto n_columns = static_cast<std::size_t>(weight_array.shape(1));
+  py::gil_scoped_release release;
+  move_weight(max_norm, n_rows, n_columns, weight, velocity, n_threads);
+}
+
 }  // namespace
 
 void register_momentum_sgd(py::module_& module) {
@@ -40,6 +54,18 @@ void register_momentum_sgd(py::module_& module) {
       py::arg("momentum"), py::arg("max_norm"), py::arg("n_threads"),
       "In place, all (n_rows, n_columns): velocity = momentum velocity - lr gradient, weight += "
       "velocity, each row's norm limited to max_norm (infinity: no limit).");
+  module.def(
+      "move_weight",
+      [](py::array weight, const py::array& velocity, double max_norm, std::size_t n_threads) {
+        if (is_of<float>(weight)) {
+          move<float>(weight, velocity, max_norm, n_threads);
+        } else {
+          move<double>(weight, velocity, max_norm, n_threads);
+        }
+      },
+      py::arg("weight"), py::arg("velocity"), py::arg("max_norm"), py::arg("n_threads"),
+      "In place, both (n_rows, n_columns): the second half of momentum_sgd, by the velocity as it "
+      "is.");
 }
 
 }  // namespace fastgan::bindings

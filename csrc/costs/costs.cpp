@@ -19,11 +19,11 @@ double softplus(double x) {
 }  // namespace
 
 template <class T>
-BatchCosts batch_costs(std::size_t n_rows, const T* logits, bool saturating,
+BatchCosts batch_costs(std::size_t n_rows, std::size_t n_whole, const T* logits, bool saturating,
                        T* discriminator_gradient, T* generator_gradient) {
   const T* fake_logits = logits + n_rows;
   double real_cost = 0.0, fake_cost = 0.0, of_generator = 0.0, real = 0.0, fake = 0.0;
-  const double n = static_cast<double>(n_rows);
+  const double n = static_cast<double>(n_whole);
   for (std::size_t row = 0; row < n_rows; ++row) {
     const double logit = static_cast<double>(logits[row]);
     real_cost += softplus(-logit);
@@ -42,7 +42,9 @@ BatchCosts batch_costs(std::size_t n_rows, const T* logits, bool saturating,
   return {0.5 * (real_cost / n + fake_cost / n), of_generator / n, real / n, fake / n};
 }
 
-template BatchCosts batch_costs<float>(std::size_t, const float*, bool, float*, float*);
-template BatchCosts batch_costs<double>(std::size_t, const double*, bool, double*, double*);
+template BatchCosts batch_costs<float>(std::size_t, std::size_t, const float*, bool, float*,
+                                       float*);
+template BatchCosts batch_costs<double>(std::size_t, std::size_t, const double*, bool, double*,
+                                        double*);
 
 }  // namespace fastgan

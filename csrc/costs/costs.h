@@ -12,11 +12,12 @@ struct BatchCosts {
   double fake_probability;  // D(G(z))
 };
 
-// logits: n_rows of real images, then n_rows of fake ones; n_rows is at least 1. Means over rows
-// are taken in double, in order. discriminator_gradient (2 n_rows) and generator_gradient (n_rows)
+// logits: n_rows of real images, then n_rows of fake ones; n_rows is at least 1. They are n_rows of
+// the n_whole that the batch has: what is returned is their part of the means over all of these,
+// summed in double, in order. discriminator_gradient (2 n_rows) and generator_gradient (n_rows)
 // receive the derivatives of the two costs by each logit, and by each fake logit.
 template <class T>
-BatchCosts batch_costs(std::size_t n_rows, const T* logits, bool saturating,
+BatchCosts batch_costs(std::size_t n_rows, std::size_t n_whole, const T* logits, bool saturating,
                        T* discriminator_gradient, T* generator_gradient);
 
 }  // namespace fastgan

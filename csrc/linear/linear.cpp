@@ -169,7 +169,8 @@ void linear_update(const LinearShape& shape, const T* delta, const T* row_scale,
 template <class T>
 void activation_delta(std::size_t n_rows, std::size_t n_columns, const T* gradient,
                       std::size_t gradient_stride, const T* row_scale, const DropoutMask& mask,
-                      Activation activation, const T* values, T* delta, std::size_t n_threads) {
+                      std::uint64_t first, Activation activation, const T* values, T* delta,
+                      std::size_t n_threads) {
   const auto run = [&](auto kernel) {
     parallel_rows(n_rows, kElementsPerThread / std::max<std::size_t>(n_columns, 1) + 1, n_threads,
                   [&](std::size_t begin, std::size_t end) {
@@ -177,7 +178,7 @@ void activation_delta(std::size_t n_rows, std::size_t n_columns, const T* gradie
                     const std::size_t at = begin * n_columns;
                     kernel(end - begin, n_columns, gradient + begin * gradient_stride,
                            gradient_stride, row_scale == nullptr ? nullptr : row_scale + begin,
-                           mask, at, activation, values + at, delta + at);
+                           mask, first + at, activation, values + at, delta + at);
                   });
   };
   if constexpr (std::is_same_v<T, float>) {
@@ -198,7 +199,8 @@ void activation_delta(std::size_t n_rows, std::size_t n_columns, const T* gradie
   template void maxout_update<T>(const LinearShape&, const WinnerDelta<T>&, const T*, const T*,    \
                                  const MomentumSgd&, T*, T*, T*, T*, std::size_t);                 \
   template void activation_delta<T>(std::size_t, std::size_t, const T*, std::size_t, const T*,     \
-                                    const DropoutMask&, Activation, const T*, T*, std::size_t);
+                                    const DropoutMask&, std::uint64_t, Activation, const T*, T*,   \
+                                    std::size_t);
 FASTGAN_INSTANTIATE(float)
 FASTGAN_INSTANTIATE(double)
 #undef FASTGAN_INSTANTIATE

@@ -39,7 +39,8 @@ void linear_input_gradient(const LinearShape& shape, const T* delta, const T* we
                            std::size_t n_threads);
 
 // The gradients sum_i scale[i] delta[i, unit] input[i, :] and sum_i scale[i] delta[i, unit] move
-// weight and bias (null: there is none). row_scale (n_rows) may be null: all ones.
+// weight and bias (null: there is none), or where `move` says velocity_only their velocities alone:
+// weight and bias are then neither read nor written. row_scale (n_rows) may be null: all ones.
 template <class T>
 void linear_update(const LinearShape& shape, const T* delta, const T* row_scale, const T* input,
                    const MomentumSgd& move, T* weight, T* velocity, T* bias, T* bias_velocity,
@@ -64,12 +65,13 @@ void maxout_update(const LinearShape& shape, const WinnerDelta<T>& delta, const 
                    T* bias_velocity, std::size_t n_threads);
 
 // delta = gradient activation'(.), written with the activation's own values, all (n_rows,
-// n_columns); the gradient is scaled by row (row_scale may be null) and masked as element i of the
-// batch. gradient_stride is n_columns, or 0 where all rows have one gradient.
+// n_columns); the gradient is scaled by row (row_scale may be null) and masked as element first + i
+// of the batch. gradient_stride is n_columns, or 0 where all rows have one gradient.
 template <class T>
 void activation_delta(std::size_t n_rows, std::size_t n_columns, const T* gradient,
                       std::size_t gradient_stride, const T* row_scale, const DropoutMask& mask,
-                      Activation activation, const T* values, T* delta, std::size_t n_threads);
+                      std::uint64_t first, Activation activation, const T* values, T* delta,
+                      std::size_t n_threads);
 
 // Units [first_unit, last_unit) of every row.
 FASTGAN_DECLARE_KERNEL(void, linear_forward_float,

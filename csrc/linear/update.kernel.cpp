@@ -20,8 +20,9 @@ constexpr std::size_t kSparseVectors = 4;  // sums of one unit that are held tog
 // A product with zeros left out runs at about a third of the speed of a dense one.
 constexpr std::size_t kDenseAdvantage = 3;
 
-// v <- momentum v - lr g, w <- w + v for a register of numbers, or its first n.
-template <class T>
+// v <- momentum v - lr g, and unless velocities alone are wanted w <- w + v, for a register of
+// numbers, or its first n.
+template <class T, bool moves_weight>
 struct Mover {
   using V = Vector<T>;
   V lr, momentum;
@@ -29,19 +30,19 @@ struct Mover {
   FASTGAN_INLINE void move(V gradient, T* weight, T* velocity) const {
     const V v = momentum * V::load(velocity) - lr * gradient;
     v.store(velocity);
-    (V::load(weight) + v).store(weight);
+    if constexpr (moves_weight) (V::load(weight) + v).store(weight);
   }
   FASTGAN_INLINE void move_first(V gradient, T* weight, T* velocity, std::size_t n) const {
     const V v = momentum * V::load_first(velocity, n) - lr * gradient;
     v.store_first(velocity, n);
-    (V::load_first(weight, n) + v).store_first(weight, n);
+    if constexpr (moves_weight) (V::load_first(weight, n) + v).store_first(weight, n);
   }
 };
 
 // One unit of n_vectors registers, the last of n_last numbers.
-template <std::size_t n_vectors, class T>
-FASTGAN_INLINE void move_all(const Mover<T>& mover, const Vector<T>* sum, std::size_t n_last,
-                             T* weight, T* velocity) {
+template <std::size_t n_vectors, class T, bool moves_weight>
+FASTGAN_INLINE void move_all(const Mover<T, moves_weight>& mover, const Vector<T>* sum,
+                             std::size_t n_last, T* weight, T* velocity) {
   using V = Vector<T>;
 #pragma GCC unroll 8
   for (std::size_t v = 0; v + 1 < n_vectors; ++v) {
@@ -57,11 +58,11 @@ FASTGAN_INLINE void move_all(const Mover<T>& mover, const Vector<T>* sum, std::s
 
 // packed (n_rows, n_units): the units' deltas, scaled. next_weight and next_velocity are where the
 // tile that follows begins: its memory is asked for a little at a time, while this one is summed.
-template <class T, std::size_t n_units, std::size_t n_vectors>
+template <class T, std::size_t n_units, std::size_t n_vectors, bool moves_weight>
 FASTGAN_NOINLINE void tile(std::size_t n_rows, const T* __restrict packed,
                            const T* __restrict input, std::size_t stride, std::size_t n_last,
-                           const Mover<T>& mover, T* __restrict weight, T* __restrict velocity,
-                           const T* next_weight, const T* next_velocity) {
+                           const Mover<T, moves_weight>& mover, T* __restrict weight,
+                           T* __restrict velocity, const T* next_weight, const T* next_velocity) {
   using V = Vector<T>;
   V sum[n_units][n_vectors];
 #pragma GCC unroll 8
@@ -72,9 +73,10 @@ FASTGAN_NOINLINE void tile(std::size_t n_rows, const T* __restrict packed,
   const bool partial = n_last < V::width;
   std::size_t row = 0;
   for (std::size_t part = 0; part < n_units; ++part) {
-    prefetch(weight + part * stride, n_vectors * sizeof(V));  // far asked for by the tile before
+    // far asked for by the tile before
+    if constexpr (moves_weight) prefetch(weight + part * stride, n_vectors * sizeof(V));
     prefetch(velocity + part * stride, n_vectors * sizeof(V));
-    prefetch_far(next_weight + part * stride, n_vectors * sizeof(V));
+    if constexpr (moves_weight) prefetch_far(next_weight + part * stride, n_vectors * sizeof(V));
     prefetch_far(next_velocity + part * stride, n_vectors * sizeof(V));
     for (const std::size_t end_of_part = n_rows * (part + 1) / n_units; row < end_of_part; ++row) {
       V x[n_vectors];
@@ -115,10 +117,10 @@ void pack(const LinearShape& shape, const T* delta, const T* row_scale, std::siz
 }
 
 // Some features of all units, then the next: that slice of the inputs stays in the cache.
-template <class T>
+template <class T, bool moves_weight>
 void dense(const LinearShape& shape, const T* delta, const T* row_scale, const T* input,
-           const Mover<T>& mover, std::size_t first_unit, std::size_t last_unit, T* weight,
-           T* velocity) {
+           const Mover<T, moves_weight>& mover, std::size_t first_unit, std::size_t last_unit,
+           T* weight, T* velocity) {
   using V = Vector<T>;
   const std::size_t n_units = last_unit - first_unit;
   thread_local Scratch<T> scratch;
@@ -154,10 +156,11 @@ void dense(const LinearShape& shape, const T* delta, const T* row_scale, const T
   }
 }
 
-template <class T, std::size_t n_vectors>
+template <class T, std::size_t n_vectors, bool moves_weight>
 FASTGAN_NOINLINE void scatter(const Nonzero<T>* list, std::size_t n_listed,
                               const T* __restrict input, std::size_t stride, std::size_t n_last,
-                              const Mover<T>& mover, T* __restrict weight, T* __restrict velocity) {
+                              const Mover<T, moves_weight>& mover, T* __restrict weight,
+                              T* __restrict velocity) {
   using V = Vector<T>;
   V sum[n_vectors];
 #pragma GCC unroll 8
@@ -235,10 +238,10 @@ struct UnitLists {
   Scratch<double> of_sums;
 };
 
-template <class T>
+template <class T, bool moves_weight>
 void sparse(const LinearShape& shape, const UnitLists<T>& lists, const T* input,
-            const Mover<T>& mover, std::size_t first_unit, std::size_t last_unit, T* weight,
-            T* velocity) {
+            const Mover<T, moves_weight>& mover, std::size_t first_unit, std::size_t last_unit,
+            T* weight, T* velocity) {
   using V = Vector<T>;
   const std::size_t n_vectors_in_all = (shape.n_features + V::width - 1) / V::width;
   const std::size_t n_blocks = (n_vectors_in_all + kSparseVectors - 1) / kSparseVectors;
@@ -255,7 +258,7 @@ void sparse(const LinearShape& shape, const UnitLists<T>& lists, const T* input,
         const std::size_t here = unit * shape.n_features + at;
         const std::size_t next =
             is_last ? first_unit * shape.n_features + at + n * V::width : here + shape.n_features;
-        prefetch_far(weight + next, n * sizeof(V));
+        if constexpr (moves_weight) prefetch_far(weight + next, n * sizeof(V));
         prefetch_far(velocity + next, n * sizeof(V));
         const std::size_t u = unit - first_unit;
         scatter<T, n>(lists.entries + u * shape.n_rows, lists.counts[u], input + at,
@@ -270,7 +273,7 @@ template <class T>
 void limit_and_move_bias(const LinearShape& shape, const MomentumSgd& move, const double* sums,
                          std::size_t first_unit, std::size_t last_unit, T* weight, T* bias,
                          T* bias_velocity) {
-  if (!std::isinf(move.max_norm)) {
+  if (!move.velocity_only && !std::isinf(move.max_norm)) {
     for (std::size_t unit = first_unit; unit < last_unit; ++unit) {
       limit_norm(move.max_norm, shape.n_features, weight + unit * shape.n_features);
     }
@@ -280,14 +283,20 @@ void limit_and_move_bias(const LinearShape& shape, const MomentumSgd& move, cons
   for (std::size_t unit = first_unit; unit < last_unit; ++unit) {
     T& v = bias_velocity[unit];
     v = momentum * v - lr * static_cast<T>(sums[unit - first_unit]);
-    bias[unit] += v;
+    if (!move.velocity_only) bias[unit] += v;
   }
 }
 
-template <class T>
-Mover<T> mover_of(const MomentumSgd& move) {
-  return {Vector<T>::broadcast(static_cast<T>(move.lr)),
-          Vector<T>::broadcast(static_cast<T>(move.momentum))};
+// Calls run(mover), whose kind is settled here: the loops do not ask.
+template <class T, class Run>
+void with_mover(const MomentumSgd& move, const Run& run) {
+  const auto lr = Vector<T>::broadcast(static_cast<T>(move.lr));
+  const auto momentum = Vector<T>::broadcast(static_cast<T>(move.momentum));
+  if (move.velocity_only) {
+    run(Mover<T, false>{lr, momentum});
+  } else {
+    run(Mover<T, true>{lr, momentum});
+  }
 }
 
 template <class T>
@@ -302,10 +311,13 @@ void update(const LinearShape& shape, const T* delta, const T* row_scale, const 
   thread_local UnitLists<T> lists;
   if (n_nonzero * kDenseAdvantage < shape.n_rows * n_units) {
     lists.list(shape, delta, row_scale, first_unit, n_units);
-    sparse(shape, lists, input, mover_of<T>(move), first_unit, last_unit, weight, velocity);
+    with_mover<T>(move, [&](const auto& mover) {
+      sparse(shape, lists, input, mover, first_unit, last_unit, weight, velocity);
+    });
   } else {
-    dense(shape, delta, row_scale, input, mover_of<T>(move), first_unit, last_unit, weight,
-          velocity);
+    with_mover<T>(move, [&](const auto& mover) {
+      dense(shape, delta, row_scale, input, mover, first_unit, last_unit, weight, velocity);
+    });
     if (bias != nullptr) {
       lists.begin_sums(n_units);
       double* __restrict sums = lists.sums;
@@ -325,7 +337,9 @@ void update(const LinearShape& shape, const WinnerDelta<T>& delta, const T* row_
             T* weight, T* velocity, T* bias, T* bias_velocity) {
   thread_local UnitLists<T> lists;
   lists.list(shape, delta, row_scale, first_unit, last_unit - first_unit);
-  sparse(shape, lists, input, mover_of<T>(move), first_unit, last_unit, weight, velocity);
+  with_mover<T>(move, [&](const auto& mover) {
+    sparse(shape, lists, input, mover, first_unit, last_unit, weight, velocity);
+  });
   limit_and_move_bias(shape, move, lists.sums, first_unit, last_unit, weight, bias, bias_velocity);
 }
 

@@ -3,6 +3,7 @@
 #include <cmath>
 #include <type_traits>
 
+#include "common/denormals.h"
 #include "common/thread_pool.h"
 
 namespace fastgan {
@@ -36,9 +37,36 @@ void momentum_sgd(const MomentumSgd& options, std::size_t n_rows, std::size_t n_
   }
 }
 
+template <class T>
+void move_weight(double max_norm, std::size_t n_rows, std::size_t n_columns, T* weight,
+                 const T* velocity, std::size_t n_threads) {
+  if (n_columns == 0) return;
+  if (std::isinf(max_norm)) {
+    n_rows *= n_columns;
+    n_columns = 1;
+  }
+  const auto run = [&](auto kernel) {
+    parallel_rows(n_rows, kElementsPerThread / n_columns + 1, n_threads,
+                  [&](std::size_t begin, std::size_t end) {
+                    const FlushDenormals flush;
+                    const std::size_t at = begin * n_columns;
+                    kernel(max_norm, end - begin, n_columns, weight + at, velocity + at);
+                  });
+  };
+  if constexpr (std::is_same_v<T, float>) {
+    run(FASTGAN_DISPATCH(move_weight_float));
+  } else {
+    run(FASTGAN_DISPATCH(move_weight_double));
+  }
+}
+
 template void momentum_sgd<float>(const MomentumSgd&, std::size_t, std::size_t, float*, float*,
                                   const float*, std::size_t);
 template void momentum_sgd<double>(const MomentumSgd&, std::size_t, std::size_t, double*, double*,
                                    const double*, std::size_t);
+template void move_weight<float>(double, std::size_t, std::size_t, float*, const float*,
+                                 std::size_t);
+template void move_weight<double>(double, std::size_t, std::size_t, double*, const double*,
+                                  std::size_t);
 
 }  // namespace fastgan

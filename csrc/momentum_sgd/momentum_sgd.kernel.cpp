@@ -32,6 +32,25 @@ void update_rows(const MomentumSgd& options, std::size_t n_rows, std::size_t n_c
   }
 }
 
+template <class T>
+void add(std::size_t n, T* __restrict weight, const T* __restrict velocity) {
+  for (std::size_t i = 0; i < n; ++i) weight[i] += velocity[i];
+}
+
+template <class T>
+void move_rows(double max_norm, std::size_t n_rows, std::size_t n_columns, T* weight,
+               const T* velocity) {
+  if (std::isinf(max_norm)) {
+    add(n_rows * n_columns, weight, velocity);
+    return;
+  }
+  for (std::size_t row = 0; row < n_rows; ++row) {
+    T* of_row = weight + row * n_columns;
+    add(n_columns, of_row, velocity + row * n_columns);
+    limit_norm(max_norm, n_columns, of_row);
+  }
+}
+
 }  // namespace
 
 void momentum_sgd_float(const MomentumSgd& options, std::size_t n_rows, std::size_t n_columns,
@@ -42,6 +61,16 @@ void momentum_sgd_float(const MomentumSgd& options, std::size_t n_rows, std::siz
 void momentum_sgd_double(const MomentumSgd& options, std::size_t n_rows, std::size_t n_columns,
                          double* weight, double* velocity, const double* gradient) {
   update_rows(options, n_rows, n_columns, weight, velocity, gradient);
+}
+
+void move_weight_float(double max_norm, std::size_t n_rows, std::size_t n_columns, float* weight,
+                       const float* velocity) {
+  move_rows(max_norm, n_rows, n_columns, weight, velocity);
+}
+
+void move_weight_double(double max_norm, std::size_t n_rows, std::size_t n_columns, double* weight,
+                        const double* velocity) {
+  move_rows(max_norm, n_rows, n_columns, weight, velocity);
 }
 
 }  // namespace fastgan::FASTGAN_LEVEL
