@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 
 import torch
@@ -104,6 +104,23 @@ class Processes:
                 tensor.copy_(sent)
         return tensor
 
+    def begin_sum(self, tensor: Tensor) -> Callable[[], None]:
+        """Begin what :meth:`sum_` does; the sum is there once what is returned has been called.
+
+        Until then the tensor belongs to the exchange.
+        """
+        if self.size == 1:
+            return lambda: None
+        sent = self._sent(tensor)
+        work = dist.all_reduce(sent, group=self.group, async_op=True)
+
+        def wait() -> None:
+            work.wait()
+            if sent is not tensor:
+                tensor.copy_(sent)
+
+        return wait
+
     def broadcast_(self, tensor: Tensor) -> Tensor:
         """Put the first process's tensor in place of every other's, and return it."""
         if self.size > 1:
@@ -112,6 +129,16 @@ class Processes:
             if sent is not tensor:
                 tensor.copy_(sent)
         return tensor
+
+    def from_first(self, text: str) -> str:
+        """Return the first process's text, on every process."""
+        if self.size == 1:
+            return text
+        content = torch.frombuffer(bytearray(text.encode() + b" "), dtype=torch.uint8)
+        n = int(self.broadcast_(torch.tensor(len(content))))
+        if not self.is_first:
+            content = torch.empty(n, dtype=torch.uint8)
+        return self.broadcast_(content).numpy().tobytes().decode()[:-1]
 
     def any(self, said: bool) -> bool:
         """Say whether any process says so; every process gets the same answer."""
@@ -139,6 +166,10 @@ class Processes:
     def barrier(self) -> None:
         """Wait until every process is here."""
         self.any(False)
+
+    def leave(self) -> None:
+        """Let go of the group, so that nothing keeps it past its end."""
+        self.group = None
 
     def _sent(self, tensor: Tensor) -> Tensor:
         """Return a tensor where the backend can take it, contiguous."""
@@ -177,5 +208,5 @@ def launched(device: str = "cpu") -> Iterator[tuple[Processes, str]]:
     finally:
         # A reference kept past the end would let gloo's threads live into the interpreter's end,
         # which aborts the process now and then.
-        processes.group = None
+        processes.leave()
         dist.destroy_process_group()

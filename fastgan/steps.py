@@ -12,6 +12,7 @@ from fastgan.autograd_step import AutogradStep
 from fastgan.backends import resolve_device
 from fastgan.fused import FusedStep, why_not_fused
 from fastgan.models import Discriminator, Generator
+from fastgan.processes import Processes
 from fastgan.recipes import Recipe
 from fastgan.training_step import TrainingStep, apply_max_norm
 
@@ -34,6 +35,7 @@ def make_step(
     generator: nn.Module | None = None,
     discriminator: nn.Module | None = None,
     device: str | torch.device | None = None,
+    processes: Processes | None = None,
 ) -> TrainingStep:
     """Build the two networks of a recipe (or take yours) and the step that trains them.
 
@@ -58,6 +60,9 @@ def make_step(
         Where both are moved: ``cpu``, ``cuda``, ``cuda:N`` or ``auto``. Left out, modules of yours
         stay where they are, and the recipe's own are made on the CPU. The initial weights are the
         same on every device.
+    processes : Processes, optional
+        That share each batch (``fastgan.processes.Processes(process_group)``); each of them makes
+        this call.
 
     Raises
     ------
@@ -89,5 +94,5 @@ def make_step(
     if step == "auto":
         logger.info("step: %s", "fused" if obstacle is None else f"autograd, as {obstacle}")
     if step != "autograd" and obstacle is None:
-        return FusedStep(generator, discriminator, recipe, key, impl=impl)
-    return AutogradStep(generator, discriminator, recipe, key, impl=impl)
+        return FusedStep(generator, discriminator, recipe, key, impl=impl, processes=processes)
+    return AutogradStep(generator, discriminator, recipe, key, impl=impl, processes=processes)

@@ -24,6 +24,7 @@ class Kind(IntEnum):
     EVALUATION = 5  # z of the samples that are judged
     FIGURES = 6  # z of the pictures
     SPLIT = 7  # splits of data sets and choices of validation images
+    TORCH = 8  # seeds of torch's own generators in a batch that processes share
 
 
 class Passage(IntEnum):

@@ -67,6 +67,32 @@ def momentum_sgd_kernel(
 
 
 @triton.jit
+def move_weight_kernel(
+    weight_pointer,
+    velocity_pointer,
+    n_columns,
+    MAX_NORM: tl.constexpr,
+    NORM_EPSILON: tl.constexpr,
+    BLOCK_COLUMNS: tl.constexpr,
+):
+    """Move one row by its velocity, as it is, and limit its norm: w += v, w *= ..."""
+    row = tl.program_id(0).to(tl.int64) * n_columns
+    squares = tl.zeros([BLOCK_COLUMNS], dtype=tl.float64)
+    for start in range(0, n_columns, BLOCK_COLUMNS):
+        column = start + tl.arange(0, BLOCK_COLUMNS)
+        inside = column < n_columns
+        weight = tl.load(weight_pointer + row + column, mask=inside, other=0.0)
+        weight += tl.load(velocity_pointer + row + column, mask=inside, other=0.0)
+        tl.store(weight_pointer + row + column, weight, mask=inside)
+        if MAX_NORM is not None:
+            wide = tl.where(inside, weight, 0.0).to(tl.float64)
+            squares += wide * wide
+    if MAX_NORM is not None:
+        tl.debug_barrier()  # the row was stored by all threads of the program
+        limited(weight_pointer, row, n_columns, squares, MAX_NORM, NORM_EPSILON, BLOCK_COLUMNS)
+
+
+@triton.jit
 def limit_norms_kernel(
     weight_pointer,
     n_columns,
@@ -95,6 +121,13 @@ MOMENTUM_SGD = Kernel(
     restored=["weight_pointer", "velocity_pointer"],
     options={"enable_fp_fusion": False},  # each operation is rounded, as on the CPU
 )
+MOVE_WEIGHT = Kernel(
+    move_weight_kernel,
+    CONFIGURATIONS,
+    key=["n_columns"],
+    restored=["weight_pointer"],
+    options={"enable_fp_fusion": False},
+)
 LIMIT_NORMS = Kernel(
     limit_norms_kernel,
     CONFIGURATIONS,
@@ -114,15 +147,8 @@ def momentum_sgd(
     max_norm: float | None = None,
 ) -> None:
     """Update in place; arguments as in fastgan.ops.momentum_sgd, lr and momentum as tensors."""
-    n = weight.numel()
-    if n == 0:
-        return
-    n_columns = min(n, ROW) if max_norm is None else weight.shape[1]
-    whole, rest = divmod(n, n_columns)
     gradient = gradient.contiguous()
-    for begin, n_programs, width in ((0, whole, n_columns), (n - rest, int(rest > 0), rest)):
-        if n_programs == 0:
-            continue
+    for begin, n_programs, width in _rows(weight, max_norm):
         MOMENTUM_SGD(
             (n_programs,),
             weight_pointer=weight.view(-1)[begin:],
@@ -134,6 +160,36 @@ def momentum_sgd(
             MAX_NORM=max_norm,
             NORM_EPSILON=NORM_EPSILON,
         )
+
+
+def move_weight(
+    weight: torch.Tensor, velocity: torch.Tensor, max_norm: float | None = None
+) -> None:
+    """Do the second half of :func:`momentum_sgd`, in place, by the velocity as it is."""
+    for begin, n_programs, width in _rows(weight, max_norm):
+        MOVE_WEIGHT(
+            (n_programs,),
+            weight_pointer=weight.view(-1)[begin:],
+            velocity_pointer=velocity.view(-1)[begin:],
+            n_columns=width,
+            MAX_NORM=max_norm,
+            NORM_EPSILON=NORM_EPSILON,
+        )
+
+
+def _rows(weight: torch.Tensor, max_norm: float | None) -> list[tuple[int, int, int]]:
+    """Return where rows begin, how many there are, how wide: any, where their norms do not matter.
+
+    First the rows of one width, and then what may be left over.
+    """
+    n = weight.numel()
+    if n == 0:
+        return []
+    n_columns = min(n, ROW) if max_norm is None else weight.shape[1]
+    whole, rest = divmod(n, n_columns)
+    return [
+        piece for piece in ((0, whole, n_columns), (n - rest, int(rest > 0), rest)) if piece[1] > 0
+    ]
 
 
 def limit_norms(weight: torch.Tensor, max_norm: float) -> None:

@@ -212,16 +212,22 @@ def normal(
 
 
 def latent(
-    kind: str, output: torch.Tensor, seed: torch.Tensor, step: torch.Tensor, stream: int
+    kind: str,
+    output: torch.Tensor,
+    seed: torch.Tensor,
+    step: torch.Tensor,
+    stream: int,
+    first: int = 0,
 ) -> None:
     """Write z, (n, n_latent), float32 or float64, contiguous: a launch and nothing else.
 
     ``kind`` is "uniform", on (-sqrt 3, sqrt 3), or "normal": mean 0 and variance 1 in both.
+    ``first`` is the number of the first element within the whole batch.
     """
     kinds = {"uniform": "centred", "normal": "normal"}
     if kind not in kinds:
         raise ValueError(f"kind: expected uniform or normal, got {kind!r}")
-    _draw(kinds[kind], output, seed, step, stream, 0)
+    _draw(kinds[kind], output, seed, step, stream, first)
 
 
 def sort_keys(output: torch.Tensor, seed: torch.Tensor, step: torch.Tensor, stream: int) -> None:

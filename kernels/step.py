@@ -112,11 +112,16 @@ def costs_kernel(
     generator_gradient_pointer,
     means_pointer,
     n,
+    n_whole,
     IS_SATURATING: tl.constexpr,
     GENERATOR_ONLY: tl.constexpr,
     BLOCK: tl.constexpr,
 ):
-    """Judge n real and, after them, n fake logits: one program, sums in float64 and in order."""
+    """Judge n real and, after them, n fake logits: one program, sums in float64 and in order.
+
+    They are n of the n_whole that the batch has: means are over these, and what is written is the
+    part of them.
+    """
     zero = tl.zeros([BLOCK], dtype=tl.float64)
     of_discriminator, of_generator, real_probability, fake_probability = zero, zero, zero, zero
     for start in range(0, n, BLOCK):
@@ -126,22 +131,22 @@ def costs_kernel(
         fake, not_fake, cost_of_real = sigmoid_and_cross_entropy(logit)
         _, _, cost_of_fake = sigmoid_and_cross_entropy(-logit)
         by_generator = -fake if IS_SATURATING else -not_fake
-        tl.store(generator_gradient_pointer + row, by_generator / n, mask=inside)
+        tl.store(generator_gradient_pointer + row, by_generator / n_whole, mask=inside)
         of_generator += tl.where(inside, -cost_of_fake if IS_SATURATING else cost_of_real, 0.0)
-        tl.store(discriminator_gradient_pointer + n + row, fake / (2 * n), mask=inside)
+        tl.store(discriminator_gradient_pointer + n + row, fake / (2 * n_whole), mask=inside)
         if not GENERATOR_ONLY:
             of_discriminator += tl.where(inside, cost_of_fake, 0.0)
             fake_probability += tl.where(inside, fake, 0.0)
             logit = tl.load(logits_pointer + row, mask=inside, other=0.0).to(tl.float64)
             real, not_real, cost_of_real = sigmoid_and_cross_entropy(logit)
-            tl.store(discriminator_gradient_pointer + row, -not_real / (2 * n), mask=inside)
+            tl.store(discriminator_gradient_pointer + row, -not_real / (2 * n_whole), mask=inside)
             of_discriminator += tl.where(inside, cost_of_real, 0.0)
             real_probability += tl.where(inside, real, 0.0)
-    tl.store(means_pointer + 1, tl.sum(of_generator, axis=0) / n)
+    tl.store(means_pointer + 1, tl.sum(of_generator, axis=0) / n_whole)
     if not GENERATOR_ONLY:
-        tl.store(means_pointer, 0.5 * tl.sum(of_discriminator, axis=0) / n)
-        tl.store(means_pointer + 2, tl.sum(real_probability, axis=0) / n)
-        tl.store(means_pointer + 3, tl.sum(fake_probability, axis=0) / n)
+        tl.store(means_pointer, 0.5 * tl.sum(of_discriminator, axis=0) / n_whole)
+        tl.store(means_pointer + 2, tl.sum(real_probability, axis=0) / n_whole)
+        tl.store(means_pointer + 3, tl.sum(fake_probability, axis=0) / n_whole)
 
 
 _ONE = Configuration("1", {}, n_warps=1)
@@ -207,13 +212,15 @@ def costs(
     generator_gradient: Tensor,
     means: Tensor,
     *,
+    n_whole: int | None = None,
     generator_only: bool = False,
 ) -> None:
     """Write the derivatives of both costs by each logit, and the means of the costs.
 
     logits (2 n, 1), real ones first; discriminator_gradient (2 n,); generator_gradient (n,), by the
     fake logits; means (4,): D's cost, G's cost, mean D(x), mean D(G(z)). With ``generator_only``
-    the real logits are not looked at, and of the means G's cost alone is written.
+    the real logits are not looked at, and of the means G's cost alone is written. Where the n rows
+    are part of a batch of ``n_whole``, their part of the means over that.
     """
     COSTS(
         (1,),
@@ -222,6 +229,7 @@ def costs(
         generator_gradient_pointer=generator_gradient,
         means_pointer=means,
         n=len(generator_gradient),
+        n_whole=len(generator_gradient) if n_whole is None else n_whole,
         IS_SATURATING=is_saturating,
         GENERATOR_ONLY=generator_only,
     )

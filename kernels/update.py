@@ -14,7 +14,8 @@ from torch import Tensor
 def apply_gradient(pointer, velocity_pointer, lr_pointer, momentum_pointer, at, inside, gradient):
     """Apply v = momentum v - lr gradient, w += v at ``at``; without a velocity write the gradient.
 
-    lr and momentum are float64 numbers on the device: a captured graph does not freeze them.
+    Without a weight, ``pointer``, the velocity alone is made. lr and momentum are float64 numbers
+    on the device: a captured graph does not freeze them.
     """
     if velocity_pointer is None:
         tl.store(pointer + at, gradient, mask=inside)
@@ -23,9 +24,10 @@ def apply_gradient(pointer, velocity_pointer, lr_pointer, momentum_pointer, at, 
         momentum = tl.load(momentum_pointer).to(gradient.dtype)
         velocity = tl.load(velocity_pointer + at, mask=inside, other=0.0)
         velocity = momentum * velocity - lr * gradient
-        weight = tl.load(pointer + at, mask=inside, other=0.0)
         tl.store(velocity_pointer + at, velocity, mask=inside)
-        tl.store(pointer + at, weight + velocity, mask=inside)
+        if pointer is not None:
+            weight = tl.load(pointer + at, mask=inside, other=0.0)
+            tl.store(pointer + at, weight + velocity, mask=inside)
 
 
 @triton.jit
@@ -65,7 +67,7 @@ def apply_bias_gradient(
             )
             sums += tl.sum(left, axis=1).to(tl.float64)
         at = units * N_PIECES + piece
-        sums = sums.to(bias_pointer.dtype.element_ty)
+        sums = sums.to(delta_pointer.dtype.element_ty)
         apply_gradient(
             bias_pointer, velocity_pointer, lr_pointer, momentum_pointer, at, is_unit, sums
         )
@@ -95,13 +97,14 @@ def update_kernel(
     """One tile, BLOCK_ROWS units by BLOCK_COLUMNS features, of one piece of a layer's weight.
 
     Its gradient is sum_r row_scale[r] delta[r, unit] input[r, feature] over the rows r whose winner
-    is the piece. It moves weight and velocity, or is written to weight where there is no velocity;
-    the programs of the first features do the same with the bias.
+    is the piece. It moves weight and velocity, or the velocity alone where there is no weight, or
+    is written to weight where there is no velocity; the programs of the first features do the same
+    with the bias.
     """
     units = span(tl.program_id(0), BLOCK_ROWS)
     features = span(tl.program_id(1), BLOCK_COLUMNS)
     piece = tl.program_id(2)
-    dtype = weight_pointer.dtype.element_ty
+    dtype = delta_pointer.dtype.element_ty
     gradient = add_product(
         tl.zeros([BLOCK_ROWS, BLOCK_COLUMNS], dtype=dtype),
         delta_pointer,
@@ -129,7 +132,7 @@ def update_kernel(
         (units < n_units)[:, None] & (features < n_features)[None, :],
         gradient,
     )
-    if bias_pointer is not None:
+    if bias_pointer is not None or bias_velocity_pointer is not None:
         apply_bias_gradient(
             delta_pointer,
             winner_pointer,
@@ -163,7 +166,7 @@ def maxout_update(
     n_pieces: int,
     row_scale: Tensor | None,
     input: Tensor,
-    weight: Tensor,
+    weight: Tensor | None,
     velocity: Tensor,
     bias: Tensor | None,
     bias_velocity: Tensor | None,
@@ -187,7 +190,7 @@ def maxout_update(
     weight, velocity : Tensor of shape (n_units * n_pieces, n_features)
         Updated.
     bias, bias_velocity : Tensor of shape (n_units * n_pieces,), or None
-        Updated.
+        Updated. Without weight and bias the velocities alone are made.
     lr, momentum : Tensor of shape (), float64
         On the device.
     """
@@ -210,7 +213,7 @@ def linear_update(
     delta: Tensor,
     row_scale: Tensor | None,
     input: Tensor,
-    weight: Tensor,
+    weight: Tensor | None,
     velocity: Tensor,
     bias: Tensor | None,
     bias_velocity: Tensor | None,
@@ -244,7 +247,7 @@ def _launch(
     n_pieces: int,
     row_scale: Tensor | None,
     input: Tensor,
-    weight: Tensor,
+    weight: Tensor | None,
     velocity: Tensor | None,
     bias: Tensor | None,
     bias_velocity: Tensor | None,

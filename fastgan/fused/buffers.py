@@ -53,16 +53,18 @@ class DiscriminatorBuffers:
 
 
 class StepBuffers:
-    """All buffers for batches of ``n_rows`` images.
+    """All buffers for ``n_rows`` images of batches of ``n_whole``.
 
     ``both`` are the rows of the real images and, after them, of the fake ones; ``fake`` the
-    latter alone, over the same memory.
+    latter alone, over the same memory. ``means``, of shape (4,), is where the costs are written.
     """
 
     def __init__(
         self,
         recipe: Recipe,
         n_rows: int,
+        n_whole: int,
+        means: Tensor,
         dtype: torch.dtype,
         device: torch.device,
         view: Callable[[Tensor], View],
@@ -73,7 +75,7 @@ class StepBuffers:
         def empty(*shape: int) -> Tensor:
             return torch.empty(shape, dtype=dtype, device=device)
 
-        self.n_rows = n_rows
+        self.n_rows, self.n_whole = n_rows, n_whole
         n_features = recipe.n_features
         units = [layer.n_units for layer in recipe.maxout_layers]
         pieces = [layer.n_units * layer.n_pieces for layer in recipe.maxout_layers]
@@ -95,8 +97,7 @@ class StepBuffers:
         # of a logit's unit gradient, in D's cost, and in G's at the fake images
         self.discriminator_scale = view(empty(2 * n_rows))
         self.generator_scale = view(empty(n_rows))
-        self.means = torch.zeros(4, dtype=dtype, device=device)  # of the costs
-        self.means_view = view(self.means)
+        self.means = view(means)
         # the one given is copied to where a graph reads it
         self.batch = empty(n_rows, n_features) if is_captured else None
         logits = empty(2 * n_rows, 1)

@@ -14,7 +14,8 @@ class Clock(ABC):
     Attributes
     ----------
     seed, step, lr, momentum, first : number, or tensor of no dimension
-        Of the update that :meth:`tick` began; ``first`` is the epoch's first row in it.
+        Of the update that :meth:`tick` began; ``first`` is the epoch's first row in it. Where
+        processes share the batch, ``momentum`` is this process's part: theirs add up to it.
     """
 
     seed: Any
@@ -39,15 +40,16 @@ class Clock(ABC):
 class HostClock(Clock):
     """The clock of a step whose numbers Python hands to each operation."""
 
-    def __init__(self, recipe: Recipe, seed: int) -> None:
+    def __init__(self, recipe: Recipe, seed: int, n_processes: int = 1) -> None:
         self._recipe = recipe
+        self._n_processes = n_processes
         self.seed = seed
 
     def set(self, seed: int, update: int, epoch: int, first: int) -> None:
         """Take the numbers of the update that begins."""
         self.seed, self.step, self.first = seed, update, first
         self.lr = self._recipe.learning_rate_at(update)
-        self.momentum = self._recipe.momentum_at(epoch)
+        self.momentum = self._recipe.momentum_at(epoch) / self._n_processes
 
     def tick(self, n_rows: int) -> None:
         """Do nothing: all is set."""

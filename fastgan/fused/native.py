@@ -22,16 +22,19 @@ class NativeOperations(Operations):
 
     def latent(self, kind: Latent, draw: Draw, output: View) -> None:
         flat = output.reshape(-1)
+        seed, step, stream, first_row = draw
+        first = first_row * output.shape[1]
         if kind == "normal":
-            _core.philox_normal(flat, *draw, 0, self.n_threads)
+            _core.philox_normal(flat, seed, step, stream, first, self.n_threads)
         else:
-            _core.philox_uniform(flat, *draw, 0, self.n_threads)
+            _core.philox_uniform(flat, seed, step, stream, first, self.n_threads)
             flat *= 2.0
             flat -= 1.0
             flat *= math.sqrt(3.0)
 
     def dropout(self, input: View, mask: Mask, output: View) -> None:
-        _core.dropout(input.reshape(-1), output.reshape(-1), *mask, 0, self.n_threads)
+        place = _place(mask, output.shape[1])
+        _core.dropout(input.reshape(-1), output.reshape(-1), *place, self.n_threads)
 
     def gather(self, images: View, order: View, first: Number, mask: Mask, output: View) -> None:
         self.dropout(images[order[first : first + len(output)]], mask, output)
@@ -69,8 +72,7 @@ class NativeOperations(Operations):
                 values[rows],
                 winner[rows],
                 n_pieces,
-                *mask,
-                0,
+                *_place(mask, values.shape[1]),
                 self.n_threads,
             )
 
@@ -81,11 +83,12 @@ class NativeOperations(Operations):
         discriminator_gradient: View,
         generator_gradient: View,
         means: View,
+        n_whole: int,
         *,
         generator_only: bool = False,
     ) -> None:
         found = _core.batch_costs(
-            logits, cost == "saturating", discriminator_gradient, generator_gradient
+            logits, cost == "saturating", discriminator_gradient, generator_gradient, n_whole
         )
         if generator_only:
             means[1] = found[1]
@@ -96,14 +99,19 @@ class NativeOperations(Operations):
         masks, row_scale, activation, values = behind
         is_one_row = len(gradient) == 1
         for rows, mask in masks or ((_WHOLE, _KEEP_ALL),):
+            include_probability, seed, step, stream, first = _place(mask, output.shape[1])
             _core.activation_delta(
                 gradient if is_one_row else gradient[rows],
                 None if row_scale is None else row_scale[rows],
-                *mask,
+                include_probability,
+                seed,
+                step,
+                stream,
                 activation,
                 output[rows] if values is None else values[rows],
                 output[rows],
                 self.n_threads,
+                first,
             )
 
     def maxout_input_gradient(
@@ -151,8 +159,11 @@ class NativeOperations(Operations):
             velocity,
             bias,
             bias_velocity,
-            *_numbers(move),
+            move.lr,
+            move.momentum,
+            _limit(move.max_norm),
             self.n_threads,
+            move.velocity_only,
         )
 
     def linear_update(
@@ -174,12 +185,25 @@ class NativeOperations(Operations):
             velocity,
             bias,
             bias_velocity,
-            *_numbers(move),
+            move.lr,
+            move.momentum,
+            _limit(move.max_norm),
             self.n_threads,
+            move.velocity_only,
         )
 
+    def move_weight(self, weight: View, velocity: View, max_norm: float | None) -> None:
+        shape = weight.shape if weight.ndim == 2 else (1, len(weight))  # a bias is one row
+        limit = _limit(max_norm if weight.ndim == 2 else None)
+        _core.move_weight(weight.reshape(shape), velocity.reshape(shape), limit, self.n_threads)
 
-def _numbers(move: Move) -> tuple[float, float, float]:
-    """Return a move as the native core takes it: no limit is an infinite one."""
-    lr, momentum, max_norm = move
-    return lr, momentum, math.inf if max_norm is None else max_norm
+
+def _place(mask: Mask, n_columns: int) -> tuple[float, int, int, int, int]:
+    """Return a mask as the native core takes it: the number of its first element at the end."""
+    include_probability, seed, step, stream, first_row = mask
+    return include_probability, seed, step, stream, first_row * n_columns
+
+
+def _limit(max_norm: float | None) -> float:
+    """Return a limit as the native core takes it: none is an infinite one."""
+    return math.inf if max_norm is None else max_norm

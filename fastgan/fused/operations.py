@@ -24,11 +24,12 @@ Number = Any  # a Python number, or a tensor of no dimension
 
 
 class Draw(NamedTuple):
-    """Which Philox numbers: element by element of the batch."""
+    """Which Philox numbers: element by element of the batch, from its row ``first_row`` on."""
 
     seed: Number
     step: Number
     stream: int
+    first_row: int = 0
 
 
 class Mask(NamedTuple):
@@ -38,6 +39,7 @@ class Mask(NamedTuple):
     seed: Number
     step: Number
     stream: int
+    first_row: int = 0  # the number of the first row within the batch
 
 
 # Of the rows of a matrix, which are masked by what: one pass of D, or two, one after the other.
@@ -62,11 +64,16 @@ class Behind(NamedTuple):
 
 
 class Move(NamedTuple):
-    """How a weight moves: see :func:`fastgan.ops.momentum_sgd`."""
+    """How a weight moves: see :func:`fastgan.ops.momentum_sgd`.
+
+    ``velocity_only``: the velocity alone is made, and :meth:`Operations.move_weight` moves the
+    weight by it later. The weight is not looked at.
+    """
 
     lr: Number
     momentum: Number
     max_norm: float | None
+    velocity_only: bool = False
 
 
 class Operations(ABC):
@@ -79,9 +86,9 @@ class Operations(ABC):
     def __init__(self) -> None:
         self.n_threads = 1  # of the native core
 
-    def clock(self, recipe: Recipe, seed: int, device: torch.device) -> Clock:
+    def clock(self, recipe: Recipe, seed: int, device: torch.device, n_processes: int = 1) -> Clock:
         """Return what tells the step's numbers, where the operations want them."""
-        return HostClock(recipe, seed)
+        return HostClock(recipe, seed, n_processes)
 
     @abstractmethod
     def view(self, tensor: Tensor) -> View:
@@ -136,12 +143,15 @@ class Operations(ABC):
         discriminator_gradient: View,
         generator_gradient: View,
         means: View,
+        n_whole: int,
         *,
         generator_only: bool = False,
     ) -> None:
         """Write the costs' derivatives by each logit, and the means of :class:`Costs`.
 
-        ``generator_only``: of the means, the generator's cost alone is written.
+        The rows are part of a batch of ``n_whole``: costs and means are over that, and ``means``
+        gets these rows' part of them. ``generator_only``: of the means, the generator's cost alone
+        is written.
         """
 
     @abstractmethod
@@ -195,3 +205,7 @@ class Operations(ABC):
         move: Move,
     ) -> None:
         """Move weight and bias against sum_i row_scale[i] delta[i, unit] input[i, :]."""
+
+    @abstractmethod
+    def move_weight(self, weight: View, velocity: View, max_norm: float | None) -> None:
+        """Add the velocity, as it is, and limit the norm of each row of a matrix."""

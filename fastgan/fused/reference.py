@@ -11,6 +11,7 @@ from fastgan.costs import discriminator_cost, generator_cost, logit_gradients
 from fastgan.fused.operations import Behind, Draw, Mask, Move, Number, Operations, RowMasks, View
 from fastgan.recipes import Cost, Latent
 from fastgan.reference import linear, philox
+from fastgan.reference.momentum_sgd import momentum_sgd
 
 
 class ReferenceOperations(Operations):
@@ -23,12 +24,14 @@ class ReferenceOperations(Operations):
         return tensor.detach()
 
     def latent(self, kind: Latent, draw: Draw, output: View) -> None:
-        seed, step, stream = _on(output, draw)
-        if kind == "normal":
-            output.copy_(philox.normal(tuple(output.shape), seed, step, stream, dtype=output.dtype))
-        else:
-            uniform = philox.uniform(tuple(output.shape), seed, step, stream, dtype=output.dtype)
-            output.copy_(uniform.mul_(2.0).sub_(1.0).mul_(math.sqrt(3.0)))
+        *key, first_row = draw
+        numbers = philox.normal if kind == "normal" else philox.uniform
+        drawn = numbers(
+            tuple(output.shape), *_on(output, *key), first_row=first_row, dtype=output.dtype
+        )
+        if kind == "uniform":
+            drawn.mul_(2.0).sub_(1.0).mul_(math.sqrt(3.0))
+        output.copy_(drawn)
 
     def dropout(self, input: View, mask: Mask, output: View) -> None:
         output.copy_(_masked(input, mask))
@@ -74,19 +77,21 @@ class ReferenceOperations(Operations):
         discriminator_gradient: View,
         generator_gradient: View,
         means: View,
+        n_whole: int,
         *,
         generator_only: bool = False,
     ) -> None:
         n = len(generator_gradient)
+        part = n / n_whole
         real, fake = logits[:n, 0], logits[n:, 0]
         of_discriminator, of_generator = logit_gradients(real, fake, cost)
-        discriminator_gradient.copy_(of_discriminator)
-        generator_gradient.copy_(of_generator)
-        means[1] = generator_cost(fake, cost)
+        discriminator_gradient.copy_(of_discriminator * part)
+        generator_gradient.copy_(of_generator * part)
+        means[1] = generator_cost(fake, cost) * part
         if not generator_only:
-            means[0] = discriminator_cost(real, fake)
-            means[2] = torch.sigmoid(real).mean()
-            means[3] = torch.sigmoid(fake).mean()
+            means[0] = discriminator_cost(real, fake) * part
+            means[2] = torch.sigmoid(real).mean() * part
+            means[3] = torch.sigmoid(fake).mean() * part
 
     def pass_behind(self, gradient: View, behind: Behind, output: View) -> None:
         masks, row_scale, activation, values = behind
@@ -129,7 +134,7 @@ class ReferenceOperations(Operations):
         move: Move,
     ) -> None:
         pieces = _of_pieces(delta, winner, n_pieces)
-        linear.linear_update(pieces, row_scale, input, weight, velocity, bias, bias_velocity, *move)
+        self.linear_update(pieces, row_scale, input, weight, velocity, bias, bias_velocity, move)
 
     def linear_update(
         self,
@@ -142,7 +147,27 @@ class ReferenceOperations(Operations):
         bias_velocity: View,
         move: Move,
     ) -> None:
-        linear.linear_update(delta, row_scale, input, weight, velocity, bias, bias_velocity, *move)
+        lr, momentum, max_norm, velocity_only = move
+        if velocity_only:  # weights of our own move instead
+            weight, bias = torch.zeros_like(weight), torch.zeros_like(bias)
+            max_norm = None
+        linear.linear_update(
+            delta,
+            row_scale,
+            input,
+            weight,
+            velocity,
+            bias,
+            bias_velocity,
+            lr,
+            momentum,
+            max_norm,
+        )
+
+    def move_weight(self, weight: View, velocity: View, max_norm: float | None) -> None:
+        limit = max_norm if weight.ndim == 2 else None
+        # by no gradient, and all of the velocity kept
+        momentum_sgd(weight, velocity, torch.zeros_like(weight), 0.0, 1.0, limit)
 
 
 def _of_pieces(delta: Tensor, winner: Tensor, n_pieces: int) -> Tensor:
@@ -152,15 +177,15 @@ def _of_pieces(delta: Tensor, winner: Tensor, n_pieces: int) -> Tensor:
     return pieces.reshape(len(delta), -1)
 
 
-def _on(values: Tensor, draw: Draw) -> tuple[Tensor, int, int]:
+def _on(values: Tensor, seed: int, step: int, stream: int) -> tuple[Tensor, int, int]:
     """Return a draw with its seed as a tensor: Philox's numbers are made where that is."""
-    seed, step, stream = draw
     return torch.tensor(seed, dtype=torch.int64, device=values.device), step, stream
 
 
 def _masked(values: Tensor, mask: Mask) -> Tensor:
-    include, *draw = mask
+    include, *key, first_row = mask
     if include == 1.0:
         return values
-    words = philox.keep(0, values.numel(), include, *_on(values, Draw(*draw)))
+    first = first_row * values.shape[1]
+    words = philox.keep(first, values.numel(), include, *_on(values, *key))
     return torch.where(words.reshape(values.shape), values * (1.0 / include), 0.0)

@@ -1,50 +1,43 @@
 """The training step of a recipe's own networks without autograd: explicit products, fixed buffers.
 
-Real and fake images go through D together. One backward pass through D serves both costs: a logit
-is one number an image, so D's gradient at a fake image and G's are the same unit gradient, times a
-number each (``row_scale``). Masks are drawn again where they are needed, and a weight's gradient
-goes straight into its velocity, so neither is ever stored.
+What it does to the two networks is in :mod:`fastgan.fused.passes`; here are its memory, its graphs
+and what it shares with other processes.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import partial
-from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from fastgan import backends
 from fastgan.costs import Costs
-from fastgan.fused.buffers import DiscriminatorBuffers, StepBuffers
+from fastgan.fused.buffers import StepBuffers
+from fastgan.fused.exchange import Exchange, SharedVelocities, Sums
 from fastgan.fused.graphs import Graphs
 from fastgan.fused.native import NativeOperations
 from fastgan.fused.obstacles import why_not_fused
-from fastgan.fused.operations import Behind, Draw, Mask, Move, Operations, RowMasks, View
+from fastgan.fused.operations import Operations, View
+from fastgan.fused.passes import Passes, RowPassages
 from fastgan.fused.reference import ReferenceOperations
+from fastgan.processes import Processes
 from fastgan.recipes import Recipe
-from fastgan.streams import Kind, Passage, stream
+from fastgan.streams import Passage
 from fastgan.training_step import TrainingStep
 
-
-class _Layer(NamedTuple):
-    """Views of a layer's parameters and of their velocities."""
-
-    weight: View
-    velocity: View
-    bias: View
-    bias_velocity: View
-
-
-# Which rows of D's buffers are of which pass.
-_Passes = list[tuple[slice, Passage]]
+# On a GPU, to ask what other processes want is to wait for it: so many steps, one question.
+_STEPS_BETWEEN_QUESTIONS = 16
 
 
 class FusedStep(TrainingStep):
     """A training step without autograd, for the recipe's own Generator and Discriminator.
 
     It follows the same trajectory as :class:`fastgan.steps.AutogradStep`, up to the order of
-    summation, and its state is interchangeable with that one's.
+    summation, and its state is interchangeable with that one's. So it does for any number of
+    processes that share its batches: each takes its rows' gradient into its part of the velocities,
+    these are added up, and every process moves its weights by the sum.
 
     Parameters
     ----------
@@ -57,6 +50,8 @@ class FusedStep(TrainingStep):
     impl : str
         ``native`` (the C++ core, on the CPU), ``triton`` (kernels on a GPU, captured as one graph
         for each size of a batch), ``reference`` (plain PyTorch, on any device), or ``auto``.
+    processes : Processes, optional
+        That share each batch.
 
     Attributes
     ----------
@@ -78,24 +73,36 @@ class FusedStep(TrainingStep):
         seed: int | None = None,
         *,
         impl: str = "auto",
+        processes: Processes | None = None,
     ) -> None:
         obstacle = why_not_fused(generator, discriminator, recipe, impl)
         if obstacle is not None:
             raise ValueError(f"generator, discriminator: no fused step: {obstacle}")
-        super().__init__(generator, discriminator, recipe, seed, impl)
+        super().__init__(generator, discriminator, recipe, seed, impl, processes)
         self.n_threads: int | None = None
         self._operations = _operations(backends.resolve_impl("fused_step", impl, self.device))
         self.bits_depend_on_threads = self._operations.bits_depend_on_threads
-        self._clock = self._operations.clock(recipe, self.seed, self.device)
+        self._clock = self._operations.clock(recipe, self.seed, self.device, self.processes.size)
         self._graphs = Graphs(self.device)
         self._buffers: dict[int, StepBuffers] = {}
+        self._shared: SharedVelocities | None = None
+        if self.processes.size > 1:
+            self._shared = SharedVelocities(
+                self._generator_parameters, self._discriminator_parameters
+            )
+            self._generator_velocity = self._shared.generator
+            self._discriminator_velocity = self._shared.discriminator
+            self._means = self._shared.means
+        else:
+            self._means = torch.zeros(4, dtype=self.dtype, device=self.device)
+        self._sums = Sums(self.processes)
+        self._passes = Passes(
+            recipe, self._operations, self._clock, velocity_only=self._shared is not None
+        )
         self._parameters = [
             *self._generator_parameters.values(),
             *self._discriminator_parameters.values(),
         ]
-        # include probability of the input of each layer of D, the output unit last
-        self._includes = [layer.include_probability for layer in recipe.maxout_layers]
-        self._includes.append(recipe.output_include_probability)
         self._addresses: list[int] = []
         self._epoch_source: tuple[int, torch.Size, int] | None = None  # what graphs gather from
         self._view_parameters()
@@ -114,28 +121,12 @@ class FusedStep(TrainingStep):
             return
         self._addresses = addresses
         self._graphs.clear()
-        view = self._operations.view
-
-        def layer(
-            parameters: dict[str, nn.Parameter], velocity: dict[str, Tensor], at: str
-        ) -> _Layer:
-            weight, bias = f"{at}.weight", f"{at}.bias"
-            return _Layer(
-                view(parameters[weight]),
-                view(velocity[weight]),
-                view(parameters[bias]),
-                view(velocity[bias]),
-            )
-
-        self._generator_layers = [
-            layer(self._generator_parameters, self._generator_velocity, f"layers.{index}")
-            for index in range(len(self.recipe.dense_layers))
-        ]
-        self._maxout_layers = [
-            layer(self._discriminator_parameters, self._discriminator_velocity, f"layers.{index}")
-            for index in range(len(self.recipe.maxout_layers))
-        ]
-        self._output = layer(self._discriminator_parameters, self._discriminator_velocity, "output")
+        self._passes.view(
+            self._generator_parameters,
+            self._generator_velocity,
+            self._discriminator_parameters,
+            self._discriminator_velocity,
+        )
 
     def begin_epoch(self, images: Tensor, order: Tensor, first_batch: int = 0) -> None:
         """Lay out an epoch; see :meth:`TrainingStep.begin_epoch`."""
@@ -147,244 +138,138 @@ class FusedStep(TrainingStep):
         if source != self._epoch_source:
             self._epoch_source = source
             self._graphs.clear()
-            self._images_view = self._operations.view(rows)
-            self._order_view = self._operations.view(self._order)
+            self._passes.images = self._operations.view(rows)
+            self._passes.order = self._operations.view(self._order)
 
-    def _train_on(self, batch: Tensor) -> Costs:
-        buffers = self._begin(len(batch))
-        if buffers.batch is None:
-            return self._run(buffers, self._operations.view(batch.contiguous()))
-        buffers.batch.copy_(batch)
-        return self._run(buffers, buffers.batch)
+    def _train_on(self, own: Tensor, n_rows: int) -> Costs:
+        real = self._begin(n_rows).batch
+        if real is None:
+            return self._run(n_rows, self._operations.view(own.contiguous()))
+        real.copy_(own)
+        return self._run(n_rows, real)
 
     def _train_on_rows(self, first: int, n_rows: int) -> Costs:
-        return self._run(self._begin(n_rows), None, first)
+        return self._run(n_rows, None, first)
 
-    def _begin(self, n_rows: int) -> StepBuffers:
-        """Return the buffers for a batch's size."""
+    def _begin(self, n_whole: int) -> StepBuffers:
+        """Return the buffers for this process's rows of a batch."""
         self._view_parameters()
         operations = self._operations
         operations.n_threads = self.n_threads or torch.get_num_threads()
-        if n_rows not in self._buffers:
+        if n_whole not in self._buffers:
             # For two sizes at most: whole batches, and the last one of an epoch.
             for size in [size for size in self._buffers if size != self.recipe.batch_size]:
                 del self._buffers[size]
                 self._graphs.clear()
-            self._buffers[n_rows] = StepBuffers(
+            rows = self.processes.share(n_whole)
+            self._buffers[n_whole] = StepBuffers(
                 self.recipe,
-                n_rows,
+                rows.stop - rows.start,
+                n_whole,
+                self._means,
                 self.dtype,
                 self.device,
                 operations.view,
                 needs_products=operations.needs_products,
                 is_captured=operations.is_captured,
             )
-        return self._buffers[n_rows]
+        return self._buffers[n_whole]
 
-    def _run(self, buffers: StepBuffers, real: View | None, first: int = 0) -> Costs:
-        """Set the clock, do the step or replay its graph, and read the costs.
+    def _run(self, n_whole: int, real: View | None, first: int = 0) -> Costs:
+        """Set the clock, do the step or replay its graphs, and read the costs.
 
-        ``real`` is the batch; without one it is gathered from the epoch, from row ``first`` on.
+        ``real`` are this process's rows of the batch; without them they are gathered from the
+        epoch, whose row ``first`` is the first of the whole batch.
         """
+        buffers = self._begin(n_whole)
+        passes = self._passes
+        passes.first_row = self.processes.share(n_whole).start
+        passes.is_training = self.discriminator.training
         generator_moves = self.recipe.schedule == "simultaneous" or self._generator_moves()
         step = partial(self._step, buffers, real, generator_moves)
-        self._clock.set(self.seed, self.update, self.epoch, first)
-        if self._operations.is_captured:
-            key = (buffers.n_rows, real is None, generator_moves, self.discriminator.training)
-            self._graphs.run(key, step)
+        own_first = first + (passes.first_row if real is None else 0)
+        self._clock.set(self.seed, self.update, self.epoch, own_first)
+        if self._shared is not None:
+            self._shared.n_stopping.fill_(float(self.wants_to_stop()))
+        if self._operations.is_captured and buffers.n_rows > 0:
+            key = (n_whole, real is None, generator_moves, passes.is_training)
+            self._graphs.run(key, step, self._sums.exchange)
         else:
-            step()
-        self._clock.passed(buffers.n_rows if real is None else 0)
+            for between in step():
+                self._sums.exchange(between)
+        self._clock.passed(n_whole if real is None else 0)
         # Let autograd notice that the parameters were overwritten.
         written = [p for p in self._parameters if not p.is_inference()]
         torch.autograd.graph.increment_version(written)
-        return Costs(*buffers.means.clone().unbind())
+        asks = self.device.type == "cpu" or self.update % _STEPS_BETWEEN_QUESTIONS == 0
+        if self._shared is not None and asks:
+            self._stops = bool(self._shared.n_stopping > 0)
+        return Costs(*self._means.clone().unbind())
 
-    # What follows is the step itself, and all that a graph holds.
+    # What follows is the step itself, and all that a graph holds: between what it yields.
 
-    def _step(self, buffers: StepBuffers, real: View | None, generator_moves: bool) -> None:
+    def _step(
+        self, buffers: StepBuffers, real: View | None, generator_moves: bool
+    ) -> Iterator[Exchange]:
         both, fake, n = buffers.both, buffers.fake, buffers.n_rows
-        self._clock.tick(n if real is None else 0)
-        self._generate(buffers, Passage.FAKE)
-        self._show_real(real, both.images[:n])
-        passes: _Passes = [(slice(0, n), Passage.REAL), (slice(n, 2 * n), Passage.FAKE)]
-        self._discriminate(both, passes)
-        self._judge(buffers)
-        if self.recipe.schedule == "simultaneous":
-            self._back_through_discriminator(
-                buffers, both, passes, images=(passes[1][0], Passage.FAKE), move=True
-            )
-            self._back_through_generator(buffers)
+        self._clock.tick(buffers.n_whole if real is None else 0)
+        if n == 0:
+            yield from self._step_of_others(generator_moves)
             return
-        self._back_through_discriminator(buffers, both, passes, images=None, move=True)
+        passes = self._passes
+        passes.generate(buffers, Passage.FAKE)
+        passes.show_real(real, both.images[:n])
+        rows: RowPassages = [(slice(0, n), Passage.REAL), (slice(n, 2 * n), Passage.FAKE)]
+        passes.discriminate(both, rows)
+        passes.judge(buffers)
+        if self.recipe.schedule == "simultaneous":
+            passes.back_through_discriminator(buffers, both, rows, images=rows[1], move=True)
+            if self._shared is not None:
+                yield Exchange(self._shared.of_discriminator, waits=False)
+            passes.back_through_generator(buffers)
+            if self._shared is not None:
+                yield Exchange(self._shared.of_generator, waits=True)
+                passes.move_by_velocities(discriminator=True, generator=True)
+            return
+        passes.back_through_discriminator(buffers, both, rows, images=None, move=True)
+        if self._shared is not None:
+            yield self._exchange_before_generator(self._shared, generator_moves)
+            passes.move_by_velocities(discriminator=True, generator=False)
         if generator_moves:
-            self._generate(buffers, Passage.GENERATOR)
-            passes = [(slice(0, n), Passage.GENERATOR)]
-            self._discriminate(fake, passes)
-            self._judge(buffers, generator_only=True)
-            self._back_through_discriminator(buffers, fake, passes, images=passes[0], move=False)
-            self._back_through_generator(buffers)
+            passes.generate(buffers, Passage.GENERATOR)
+            rows = [(slice(0, n), Passage.GENERATOR)]
+            passes.discriminate(fake, rows)
+            passes.judge(buffers, generator_only=True)
+            passes.back_through_discriminator(buffers, fake, rows, images=rows[0], move=False)
+            passes.back_through_generator(buffers)
+            if self._shared is not None:
+                yield Exchange(self._shared.of_generator, waits=True)
+                passes.move_by_velocities(discriminator=False, generator=True)
 
-    def _mask(self, passage: Passage, layer: int) -> Mask:
-        """Return the mask of the input of D's layer of that number."""
-        include = self._includes[layer] if self.discriminator.training else 1.0
-        number = stream(Kind.DROPOUT, passage, layer)
-        return Mask(include, self._clock.seed, self._clock.step, number)
-
-    def _masks(self, passes: _Passes, layer: int) -> RowMasks:
-        return [(rows, self._mask(passage, layer)) for rows, passage in passes]
-
-    def _move(self) -> Move:
-        return Move(self._clock.lr, self._clock.momentum, self.recipe.max_norm)
-
-    # Forward
-
-    def _generate(self, buffers: StepBuffers, passage: Passage) -> None:
-        """Draw z, make the fake images, and show them, masked, to D's rows of fake images."""
-        rows = buffers.generator
-        draw = Draw(self._clock.seed, self._clock.step, stream(Kind.NOISE, passage))
-        self._operations.latent(self.recipe.latent, draw, rows.latent)
-        values = rows.latent
-        last = len(rows.values) - 1
-        for index, (layer, spec) in enumerate(
-            zip(self._generator_layers, self.recipe.dense_layers, strict=True)
-        ):
-            output = rows.values[index]
-            shown = (self._mask(passage, 0), buffers.fake.images) if index == last else None
-            self._operations.linear_forward(
-                values, layer.weight, layer.bias, spec.activation, output, shown
-            )
-            values = output
-
-    def _show_real(self, real: View | None, images: View) -> None:
-        """Mask the batch, given or gathered, into D's rows of real images."""
-        mask = self._mask(Passage.REAL, 0)
-        if real is not None:
-            self._operations.dropout(real, mask, images)
+    def _step_of_others(self, generator_moves: bool) -> Iterator[Exchange]:
+        """Take part in a batch of which this process has no row: the same exchanges."""
+        shared = self._shared
+        assert shared is not None  # one process alone has every row
+        shared.means.zero_()
+        shared.of_discriminator.mul_(self._clock.momentum)
+        if self.recipe.schedule == "simultaneous":
+            yield Exchange(shared.of_discriminator, waits=False)
         else:
-            self._operations.gather(
-                self._images_view, self._order_view, self._clock.first, mask, images
-            )
+            yield self._exchange_before_generator(shared, generator_moves)
+            self._passes.move_by_velocities(discriminator=True, generator=False)
+        if generator_moves:
+            for velocity in shared.generator.values():
+                velocity.mul_(self._clock.momentum)
+            yield Exchange(shared.of_generator, waits=True)
+            simultaneous = self.recipe.schedule == "simultaneous"
+            self._passes.move_by_velocities(discriminator=simultaneous, generator=True)
 
-    def _discriminate(self, rows: DiscriminatorBuffers, passes: _Passes) -> None:
-        """Take masked images to logits."""
-        values = rows.images
-        for index, (layer, spec) in enumerate(
-            zip(self._maxout_layers, self.recipe.maxout_layers, strict=True)
-        ):
-            self._operations.maxout_forward(
-                values,
-                layer.weight,
-                layer.bias,
-                spec.n_pieces,
-                self._masks(passes, index + 1),
-                rows.products[index],
-                rows.values[index],
-                rows.winners[index],
-            )
-            values = rows.values[index]
-        self._operations.linear_forward(
-            values, self._output.weight, self._output.bias, "linear", rows.logits
-        )
-
-    def _judge(self, buffers: StepBuffers, *, generator_only: bool = False) -> None:
-        """Write the costs, and what each row's unit gradient counts for in them."""
-        self._operations.costs(
-            buffers.both.logits,
-            self.recipe.cost,
-            buffers.discriminator_scale,
-            buffers.generator_scale,
-            buffers.means_view,
-            generator_only=generator_only,
-        )
-
-    # Backward: a layer's input gradient is taken before its weights move
-
-    def _back_through_discriminator(
-        self,
-        buffers: StepBuffers,
-        rows: DiscriminatorBuffers,
-        passes: _Passes,
-        *,
-        images: tuple[slice, Passage] | None,
-        move: bool,
-    ) -> None:
-        """Bring the logits' unit gradients back, to some rows' images; ``move`` D by them.
-
-        ``images`` says which rows were made by G in which pass: theirs end as the delta of G's last
-        layer, in G's cost.
-        """
-        operations, layers = self._operations, self._maxout_layers
-        inputs = [rows.images, *rows.values]
-        unit = self._output.weight  # of one row: every logit has the same gradient
-        if layers:
-            top = Behind(self._masks(passes, len(layers)))
-            operations.pass_behind(unit, top, rows.deltas[-1])
-        elif images is not None:
-            behind, delta = self._behind_images(buffers, images)
-            operations.pass_behind(unit, behind, delta)
-        if move:
-            operations.linear_update(
-                rows.ones, buffers.discriminator_scale, inputs[-1], *self._output, self._move()
-            )
-        for index in reversed(range(len(layers))):
-            layer, n_pieces = layers[index], self.recipe.maxout_layers[index].n_pieces
-            delta, winner = rows.deltas[index], rows.winners[index]
-            if index > 0:
-                operations.maxout_input_gradient(
-                    delta,
-                    winner,
-                    n_pieces,
-                    layer.weight,
-                    Behind(self._masks(passes, index)),
-                    rows.deltas[index - 1],
-                )
-            elif images is not None:
-                part = images[0]
-                operations.maxout_input_gradient(
-                    delta[part],
-                    winner[part],
-                    n_pieces,
-                    layer.weight,
-                    *self._behind_images(buffers, images),
-                )
-            if move:
-                operations.maxout_update(
-                    delta,
-                    winner,
-                    n_pieces,
-                    buffers.discriminator_scale,
-                    inputs[index],
-                    *layer,
-                    self._move(),
-                )
-
-    def _behind_images(
-        self, buffers: StepBuffers, images: tuple[slice, Passage]
-    ) -> tuple[Behind, View]:
-        """Return what lies between D's images and the sums of G's last layer, and that delta."""
-        rows, (_, passage) = buffers.generator, images
-        behind = Behind(
-            [(slice(0, buffers.n_rows), self._mask(passage, 0))],
-            buffers.generator_scale,
-            self.recipe.dense_layers[-1].activation,
-            rows.values[-1],
-        )
-        return behind, rows.deltas[-1]
-
-    def _back_through_generator(self, buffers: StepBuffers) -> None:
-        """Move G by the delta of its last layer."""
-        operations, rows = self._operations, buffers.generator
-        inputs = [rows.latent, *rows.values]
-        for index in reversed(range(len(self._generator_layers))):
-            layer, delta = self._generator_layers[index], rows.deltas[index]
-            if index > 0:
-                activation = self.recipe.dense_layers[index - 1].activation
-                behind = Behind((), None, activation, rows.values[index - 1])
-                operations.linear_input_gradient(
-                    delta, layer.weight, behind, rows.deltas[index - 1]
-                )
-            operations.linear_update(delta, None, inputs[index], *layer, self._move())
+    @staticmethod
+    def _exchange_before_generator(shared: SharedVelocities, generator_moves: bool) -> Exchange:
+        """Return D's exchange of the alternating schedule; the numbers wait for G's."""
+        if generator_moves:
+            return Exchange(shared.of_discriminator, waits=True)
+        return Exchange(shared.of_discriminator_and_numbers, waits=True)
 
 
 def _operations(impl: str) -> Operations:

@@ -24,7 +24,7 @@ from fastgan.fused.operations import (
 from fastgan.kernels import gradients, linear, maxout_linear, philox, step, update
 from fastgan.kernels.gradients import Behind as KernelBehind
 from fastgan.kernels.masks import Mask as KernelMask
-from fastgan.kernels.momentum_sgd import limit_norms
+from fastgan.kernels.momentum_sgd import limit_norms, move_weight
 from fastgan.recipes import Cost, Latent, Recipe
 
 
@@ -37,7 +37,9 @@ class DeviceClock(Clock):
 
     _SEED, _EPOCH, _STEP, _NEXT_STEP, _FIRST, _NEXT_FIRST = range(6)
 
-    def __init__(self, recipe: Recipe, seed: int, device: torch.device) -> None:
+    def __init__(
+        self, recipe: Recipe, seed: int, device: torch.device, n_processes: int = 1
+    ) -> None:
         self._counters = step.epoch_counters(device)
         self._rates = torch.zeros(2, dtype=torch.float64, device=device)
         self._schedule = torch.tensor(
@@ -45,8 +47,8 @@ class DeviceClock(Clock):
                 recipe.learning_rate,
                 math.log(recipe.learning_rate_decay),
                 recipe.learning_rate_floor,
-                recipe.momentum_first,
-                recipe.momentum_last,
+                recipe.momentum_first / n_processes,
+                recipe.momentum_last / n_processes,
                 recipe.momentum_epochs,
             ],
             dtype=torch.float64,
@@ -87,14 +89,15 @@ class TritonOperations(Operations):
     needs_products = False
     is_captured = True
 
-    def clock(self, recipe: Recipe, seed: int, device: torch.device) -> Clock:
-        return DeviceClock(recipe, seed, device)
+    def clock(self, recipe: Recipe, seed: int, device: torch.device, n_processes: int = 1) -> Clock:
+        return DeviceClock(recipe, seed, device, n_processes)
 
     def view(self, tensor: Tensor) -> View:
         return tensor.detach()
 
     def latent(self, kind: Latent, draw: Draw, output: View) -> None:
-        philox.latent(kind, output, *draw)
+        *numbers, first_row = draw
+        philox.latent(kind, output, *numbers, first=first_row * output.shape[1])
 
     def dropout(self, input: View, mask: Mask, output: View) -> None:
         behind = KernelBehind(_whole(mask), None, "linear", None)
@@ -138,6 +141,7 @@ class TritonOperations(Operations):
         discriminator_gradient: View,
         generator_gradient: View,
         means: View,
+        n_whole: int,
         *,
         generator_only: bool = False,
     ) -> None:
@@ -147,6 +151,7 @@ class TritonOperations(Operations):
             discriminator_gradient,
             generator_gradient,
             means,
+            n_whole=n_whole,
             generator_only=generator_only,
         )
 
@@ -182,21 +187,21 @@ class TritonOperations(Operations):
         bias_velocity: View,
         move: Move,
     ) -> None:
-        lr, momentum, max_norm = move
+        lr, momentum, max_norm, velocity_only = move
         update.maxout_update(
             delta,
             winner,
             n_pieces,
             row_scale,
             input,
-            weight,
+            None if velocity_only else weight,
             velocity,
-            bias,
+            None if velocity_only else bias,
             bias_velocity,
             lr,
             momentum,
         )
-        if max_norm is not None:
+        if max_norm is not None and not velocity_only:
             limit_norms(weight, max_norm)
 
     def linear_update(
@@ -210,17 +215,29 @@ class TritonOperations(Operations):
         bias_velocity: View,
         move: Move,
     ) -> None:
-        lr, momentum, max_norm = move
+        lr, momentum, max_norm, velocity_only = move
         update.linear_update(
-            delta, row_scale, input, weight, velocity, bias, bias_velocity, lr, momentum
+            delta,
+            row_scale,
+            input,
+            None if velocity_only else weight,
+            velocity,
+            None if velocity_only else bias,
+            bias_velocity,
+            lr,
+            momentum,
         )
-        if max_norm is not None:
+        if max_norm is not None and not velocity_only:
             limit_norms(weight, max_norm)
+
+    def move_weight(self, weight: View, velocity: View, max_norm: float | None) -> None:
+        move_weight(weight, velocity, max_norm)
 
 
 def _whole(mask: Mask) -> KernelMask:
     """Return the mask of rows of one pass."""
-    return KernelMask(*mask)
+    *numbers, first_row = mask
+    return KernelMask(*numbers, first_row=first_row)
 
 
 def _joined(masks: RowMasks) -> KernelMask | None:
@@ -231,7 +248,7 @@ def _joined(masks: RowMasks) -> KernelMask | None:
     if not others:
         return _whole(first)
     ((_, second),) = others
-    return KernelMask(*first, second_stream=second.stream, n_first_rows=rows.stop)
+    return _whole(first)._replace(second_stream=second.stream, n_first_rows=rows.stop)
 
 
 def _behind(behind: Behind) -> KernelBehind:

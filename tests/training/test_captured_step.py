@@ -98,7 +98,7 @@ def test_a_replay_knows_what_a_step_does_through_launches_alone():
 
     def with_torch(*arguments, **options):
         plain(*arguments, **options)
-        step._maxout_layers[0].bias.add_(1.0)
+        step._passes.maxout_layers[0].bias.add_(1.0)
 
     step._operations.costs = with_torch
     for _ in range(3):  # direct, captured, replayed
