@@ -49,6 +49,7 @@ class Checkpoint:
     data_digest: str  # of the training images
     n_threads: int
     torch_version: str
+    n_processes: int = 1  # that shared the batches
 
     @property
     def update(self) -> int:
@@ -80,6 +81,7 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
         "status": checkpoint.status,
         "data_digest": checkpoint.data_digest,
         "n_threads": str(checkpoint.n_threads),
+        "n_processes": str(checkpoint.n_processes),
         "torch_version": checkpoint.torch_version,
     }
     content = safetensors.torch.save(tensors, metadata)
@@ -104,6 +106,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
             data_digest=metadata["data_digest"],
             n_threads=int(metadata["n_threads"]),
             torch_version=metadata["torch_version"],
+            n_processes=int(metadata.get("n_processes", "1")),  # younger than the first runs
         )
     except KeyError as error:
         raise ValueError(f"{path}: the metadata {error} is missing") from error

@@ -74,11 +74,15 @@ class Run:
     def create(cls, folder: str | os.PathLike[str], recipe: Recipe) -> Run:
         """Make a run folder, or take an empty one; OSError says why it cannot be written."""
         run = cls(folder, recipe)
-        with explained(run.folder):
-            run.folder.mkdir(parents=True, exist_ok=True)
-            run.samples_folder.mkdir(exist_ok=True)
-        run.write_recipe()
+        run.make()
         return run
+
+    def make(self) -> None:
+        """Make the run's folder, if it is not there, and write its recipe; OSError says why not."""
+        with explained(self.folder):
+            self.folder.mkdir(parents=True, exist_ok=True)
+            self.samples_folder.mkdir(exist_ok=True)
+        self.write_recipe()
 
     @property
     def recipe_path(self) -> Path:

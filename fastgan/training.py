@@ -1,59 +1,59 @@
 """Training: one flat loop, read top to bottom.
 
 A run is a function of its recipe (the seed is in it), its data, and, in the rounding of products
-only, of the machine, the versions and the number of threads. It may be stopped anywhere, killed
-even, and resumed: for the same thread count the weights are those of a run that never stopped.
-A recipe of two stages is two runs, the first in a folder of the second.
+only, of the machine, the versions and the number of threads and processes. It may be stopped
+anywhere, killed even, and resumed: for the same numbers of these the weights are those of a run
+that never stopped. A recipe of two stages is two runs, the first in a folder of the second.
 """
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
-import logging
 import os
 import time
-from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
 
 from fastgan import recipes
-from fastgan.averaging import PREFIX as AVERAGE
 from fastgan.averaging import WeightAverage
-from fastgan.best_weights import drop_best, keep_best, settle_best
-from fastgan.checkpoints import (
-    Checkpoint,
-    SaveClock,
-    check_same_recipe,
-    digest_of,
-    save_checkpoint,
-)
-from fastgan.collapse import watch
+from fastgan.best_weights import settle_best
+from fastgan.checkpoints import Checkpoint, SaveClock, digest_of, save_checkpoint
+from fastgan.collapse import Finding
 from fastgan.data import Dataset, load_dataset
-from fastgan.epoch_files import open_tensorboard, write_sample_grid, write_tensorboard
-from fastgan.epoch_record import epoch_record
+from fastgan.failures import Failures
 from fastgan.interruption import Interruption, TrainingInterrupted
+from fastgan.locks import hold
 from fastgan.models import Generator
 from fastgan.ops import philox
+from fastgan.processes import Processes
 from fastgan.progress import Display
+from fastgan.recipe_files import recipe_to_toml
 from fastgan.recipes import Recipe
 from fastgan.runs import STAGE_FOLDER, Run, holds_run
 from fastgan.stages import generator_after
-from fastgan.steps import TrainingStep, make_step
+from fastgan.steps import make_step
 from fastgan.streams import Kind, stream
+from fastgan.training_files import RunFiles, end_after, how_to_go_on, how_to_resume
 from fastgan.training_options import TrainingOptions
+from fastgan.training_start import (
+    SMALL_N_WEIGHTS,
+    check_fits,
+    checkpoint_of,
+    default_n_threads,
+    folder_of,
+    follow_first,
+    make_folder,
+    restore,
+    threads,
+)
+
+if TYPE_CHECKING:
+    from torch.distributed import ProcessGroup
 
 __all__ = ["SMALL_N_WEIGHTS", "TrainingInterrupted", "TrainingOptions", "resume", "train"]
-
-logger = logging.getLogger("fastgan")
-
-# Networks with fewer weights than this train on one thread: products this small gain nothing from
-# a second one, and on a busy machine threads that wait for each other cost many times the product.
-# So such a run has the same bits for any number of cores.
-SMALL_N_WEIGHTS = 500_000
 
 
 def train(
@@ -65,6 +65,7 @@ def train(
     seed: int | None = None,
     n_epochs: int | None = None,
     options: TrainingOptions | None = None,
+    process_group: ProcessGroup | None = None,
     **changes: Any,
 ) -> Run:
     """Train an adversarial pair and leave a run folder.
@@ -81,6 +82,10 @@ def train(
         Changes to the recipe. Every stage lasts ``n_epochs``, with ``resume`` only the last.
     options : TrainingOptions, optional
         How to carry it out; keyword arguments of the same names change single ones.
+    process_group : torch.distributed.ProcessGroup, optional
+        Whose processes share each batch: ``torch.distributed.group.WORLD``, say. Each of them makes
+        this call with the same arguments, and gets the same weights; the first one alone writes.
+        They follow the trajectory of one process up to the order of summation.
 
     Returns
     -------
@@ -100,9 +105,12 @@ def train(
         or damaged, or has trained longer than it is asked to; if modules are given for a recipe of
         two stages.
     OSError
-        If the folder cannot be written; the last checkpoint stays whole.
+        If the folder cannot be written; the last checkpoint stays whole. ``FolderInUseError`` (of
+        ``fastgan.locks``) if another process trains in it.
+    ElsewhereError
+        (of ``fastgan.failures``, a RuntimeError) If another of the processes has one of these.
     TrainingInterrupted
-        (a KeyboardInterrupt) After Ctrl-C, once the state is saved.
+        (a KeyboardInterrupt) After Ctrl-C to any of the processes, once the state is saved.
     """
     options = dataclasses.replace(options or TrainingOptions(), **changes)
     recipe = recipes.by_name(recipe) if isinstance(recipe, str) else recipe
@@ -110,87 +118,114 @@ def train(
     if n_epochs is not None:
         resumed = options.resume
         recipe = recipe.replace(n_epochs=n_epochs) if resumed else recipe.for_epochs(n_epochs)
-    folder = _run_folder(recipe, options)
-    if dataset is None or isinstance(dataset, str):
-        dataset = load_dataset(dataset or recipe.dataset)
-    if dataset.n_features != recipe.n_features:
-        raise ValueError(
-            f"dataset: the recipe {recipe.name!r} makes images of {recipe.n_features} numbers, "
-            f"those of {dataset.name!r} have {dataset.n_features}"
+    processes = Processes(process_group)
+    try:
+        return _train(recipe, dataset, generator, discriminator, options, processes)
+    finally:
+        processes.leave()
+
+
+def _train(
+    recipe: Recipe,
+    dataset: Dataset | str | None,
+    generator: nn.Module | None,
+    discriminator: nn.Module | None,
+    options: TrainingOptions,
+    processes: Processes,
+) -> Run:
+    """Train; ``processes`` run this side by side, and the first of them writes.
+
+    Each batch adds up velocities over processes, so none is ahead of another. Between batches the
+    first may write a checkpoint while the others wait within the next batch.
+    """
+    failures = Failures(processes)
+    folder = folder_of(recipe, options)
+    run = Run(folder, recipe)
+    with contextlib.ExitStack() as held:
+        with failures.told():
+            if processes.is_first:
+                make_folder(folder, recipe, options)
+                held.enter_context(hold(folder, "training"))
+            if dataset is None or isinstance(dataset, str):
+                dataset = load_dataset(dataset or recipe.dataset)
+            check_fits(recipe, dataset, generator, discriminator)
+            data_digest = digest_of(dataset.train)
+        processes.check_same("recipe", recipe_to_toml(recipe))
+        processes.check_same("dataset", data_digest)
+
+        if recipe.first_stage is not None:
+            first = None
+            if not processes.from_first("checkpoint" * run.checkpoint_path.is_file()):
+                first = _train_first_stage(run, dataset, options, processes)
+                if processes.from_first(first.status) in ("stopped", "diverged"):
+                    return first
+            generator = _generator_after(recipe, first, dataset, options)
+        step = make_step(
+            recipe,
+            options.step,
+            options.impl,
+            dataset=dataset,
+            generator=generator,
+            discriminator=discriminator,
+            device=options.device,
+            processes=processes,
         )
-    if recipe.first_stage is not None:
-        if generator is not None or discriminator is not None:
-            raise ValueError(
-                f"generator, discriminator: the recipe {recipe.name!r} has two stages and makes "
-                "its own modules, got modules"
+        n_threads = options.n_threads or default_n_threads(step)
+        train_images = dataset.train.to(step.device)
+        average = None
+        if recipe.averages:
+            average = WeightAverage(step.generator, recipe.average_decay, recipe.average_every)
+        run.generator = step.generator if average is None else average.generator
+
+        position, sums, seconds = 0, torch.zeros(4, dtype=torch.float64, device=step.device), 0.0
+        files: RunFiles | None = None
+        with failures.told():
+            if processes.is_first:
+                checkpoint = checkpoint_of(run)
+                run.make()
+                if checkpoint is not None:
+                    restore(step, average, checkpoint, run, data_digest, n_threads)
+                    position, seconds = checkpoint.position, checkpoint.seconds
+                    sums.copy_(torch.tensor(checkpoint.sums, dtype=torch.float64))
+                files = held.enter_context(RunFiles(run, dataset, options, step.update))
+        position, seconds = follow_first(processes, step, average, position, sums, seconds)
+
+        def save(status: str) -> None:
+            if not processes.is_first:
+                return
+            run.flush_metrics()
+            state = step.state_dict() | ({} if average is None else average.state_dict())
+            save_checkpoint(
+                run.checkpoint_path,
+                Checkpoint(
+                    recipe=recipe,
+                    state=state,
+                    position=position,
+                    sums=tuple(sums.tolist()),
+                    seconds=seconds,
+                    status=status,
+                    data_digest=data_digest,
+                    n_threads=n_threads,
+                    n_processes=processes.size,
+                    torch_version=torch.__version__,
+                ),
             )
-        first = None
-        if not Run(folder, recipe).checkpoint_path.is_file():
-            first = _train_first_stage(recipe, dataset, folder, options)
-            if first.status in ("stopped", "diverged"):
-                return first
-        generator = _generator_after(recipe, first, dataset, options)
-    step = make_step(
-        recipe,
-        options.step,
-        options.impl,
-        dataset=dataset,
-        generator=generator,
-        discriminator=discriminator,
-        device=options.device,
-    )
-    n_threads = options.n_threads or _default_n_threads(step)
-    train_images = dataset.train.to(step.device)
-    data_digest = digest_of(dataset.train)
+            settle_best(folder, step.update)
 
-    checkpoint = _checkpoint_of(Run(folder, recipe))
-    run = Run.create(folder, recipe)
-    average = None
-    if recipe.averages:
-        average = WeightAverage(step.generator, recipe.average_decay, recipe.average_every)
-    run.generator = step.generator if average is None else average.generator
-    position, sums, seconds = 0, torch.zeros(4, dtype=torch.float64, device=step.device), 0.0
-    if checkpoint is not None:
-        _restore(step, average, checkpoint, run, data_digest, n_threads)
-        position, seconds = checkpoint.position, checkpoint.seconds
-        sums = torch.tensor(checkpoint.sums, dtype=torch.float64, device=step.device)
-        run.cut_metrics(step.update)
-        settle_best(folder, step.update)
-    else:
-        run.cut_metrics(0)
-        drop_best(folder)
-    records = run.metrics
-
-    def save(status: str) -> None:
-        run.flush_metrics()
-        state = step.state_dict() | ({} if average is None else average.state_dict())
-        save_checkpoint(
-            run.checkpoint_path,
-            Checkpoint(
-                recipe=recipe,
-                state=state,
-                position=position,
-                sums=tuple(sums.tolist()),
-                seconds=seconds,
-                status=status,
-                data_digest=data_digest,
-                n_threads=n_threads,
-                torch_version=torch.__version__,
-            ),
+        n_batches = -(-len(train_images) // recipe.batch_size)
+        end = "finished"
+        with failures.told():
+            save("running")
+        saving = SaveClock(options.checkpoint_every_seconds)
+        n_total = recipe.n_epochs * n_batches
+        shown = options.progress if processes.is_first else False
+        held.enter_context(threads(step.take_threads(n_threads)))
+        interruption = held.enter_context(Interruption())
+        display = held.enter_context(
+            Display(recipe.name, recipe.n_epochs, n_total, step.update, shown)
         )
-        settle_best(folder, step.update)
+        step.wants_to_stop = lambda: interruption.requested or failures.are_kept
 
-    tensorboard = open_tensorboard(run, step.update) if options.tensorboard else None
-    n_batches = -(-len(train_images) // recipe.batch_size)
-    end = "finished"
-    save("running")
-    saving = SaveClock(options.checkpoint_every_seconds)
-    n_total = recipe.n_epochs * n_batches
-    with (
-        _threads(step.take_threads(n_threads)),
-        Interruption() as interruption,
-        Display(recipe.name, recipe.n_epochs, n_total, step.update, options.progress) as display,
-    ):
         while step.epoch <= recipe.n_epochs:
             epoch = step.epoch
             order = philox.permutation(
@@ -207,66 +242,44 @@ def train(
                 position += 1
                 seconds += time.perf_counter() - started
                 display.advance()
-                if position < n_batches and (interruption.requested or saving.due()):
-                    with saving:
-                        save("interrupted" if interruption.requested else "running")
-                    if interruption.requested:
-                        raise TrainingInterrupted(_how_to_resume(run, epoch, recipe))
+                stops = step.stops
+                if position < n_batches and (stops or saving.due()):
+                    if stops:
+                        failures.tell()
+                    with failures.kept(), saving:
+                        save("interrupted" if stops else "running")
+                    if stops:
+                        failures.tell()
+                        raise TrainingInterrupted(how_to_resume(run, epoch, recipe))
 
             started = time.perf_counter()
             means = (sums / len(train_images)).tolist()  # a GPU may still be at the epoch's steps
             seconds += time.perf_counter() - started
-            with _threads(n_threads):
-                record, samples = epoch_record(
-                    epoch,
-                    step.update,
-                    means,
-                    seconds,
-                    recipe=recipe,
-                    dataset=dataset,
-                    generator=step.generator,
-                    average=None if average is None else average.generator,
-                    impl=options.impl,
-                )
-            if samples is not None and options.sample_grids:
-                write_sample_grid(run, samples.cpu(), dataset, epoch)
-            records.append(record)
-            run.append_metrics(record)
-            keep_best(folder, run.generator, records)
-            display.epoch(record)
-            if tensorboard is not None:
-                write_tensorboard(tensorboard, record)
-
-            findings = watch(records, recipe.collapse_first_epoch)
-            for finding in findings:
-                run.append_metrics(
-                    {
-                        "epoch": epoch,
-                        "step": step.update,
-                        "warning": finding.kind,
-                        "message": finding.message,
-                    }
-                )
-                display.warn(f"epoch {epoch}: {finding.message}")
+            findings: list[Finding] = []
+            if files is not None:
+                with failures.kept(), threads(n_threads):
+                    findings = files.end_epoch(
+                        epoch, step.update, means, seconds, step.generator, average, display
+                    )
+            failures.tell()
+            ended = processes.from_first(end_after(findings, options))
+            stops = processes.any(interruption.requested)
 
             step.epoch, position = epoch + 1, 0
             sums.zero_()
-            if any(finding.kind == "diverged" for finding in findings):
-                end = "diverged"
+            if ended:
+                end = ended
                 break
-            if findings and options.stop_on_collapse:
-                end = "stopped"
-                break
-            if interruption.requested and step.epoch <= recipe.n_epochs:
-                save("interrupted")
-                raise TrainingInterrupted(_how_to_resume(run, epoch, recipe))
+            if stops and step.epoch <= recipe.n_epochs:
+                with failures.told():
+                    save("interrupted")
+                raise TrainingInterrupted(how_to_resume(run, epoch, recipe))
             if saving.due():
-                with saving:
+                with failures.kept(), saving:
                     save("running")
 
-    save(end)
-    if tensorboard is not None:
-        tensorboard.close()
+        with failures.told():
+            save(end)
     return run
 
 
@@ -280,17 +293,22 @@ def resume(folder: str | os.PathLike[str], **changes: Any) -> Run:
 
 
 def _train_first_stage(
-    recipe: Recipe, dataset: Dataset, folder: Path, options: TrainingOptions
+    run: Run, dataset: Dataset, options: TrainingOptions, processes: Processes
 ) -> Run:
     """Train the stage before a recipe's last, or go on with it; its folder lies in the run's."""
-    run = Run.create(folder, recipe)  # so that the whole can be resumed from here on
-    stage = folder / STAGE_FOLDER
-    options = dataclasses.replace(options, folder=stage, name=None, resume=holds_run(stage))
+    stage = run.folder / STAGE_FOLDER
+    with Failures(processes).told():
+        if processes.is_first:
+            run.make()  # so that the whole can be resumed from here on
+    goes_on = bool(processes.from_first("run" * holds_run(stage)))
+    options = dataclasses.replace(options, folder=stage, name=None, resume=goes_on)
     try:
-        return train(recipe.stages[-2], dataset=dataset, options=options)
+        return train(
+            run.recipe.stages[-2], dataset=dataset, options=options, process_group=processes.group
+        )
     except TrainingInterrupted as error:
         told = str(error).partition("; ")[0]
-        raise TrainingInterrupted(f"{told} of the first stage. {_to_go_on(run)}") from error
+        raise TrainingInterrupted(f"{told} of the first stage. {how_to_go_on(run)}") from error
 
 
 def _generator_after(
@@ -301,98 +319,3 @@ def _generator_after(
     if first is None:
         return Generator(recipe, mean, impl=options.impl)
     return generator_after(recipe, first.generator.cpu(), mean, impl=options.impl)
-
-
-def _run_folder(recipe: Recipe, options: TrainingOptions) -> Path:
-    if options.folder is not None:
-        folder = Path(options.folder)
-    else:
-        folder = Path("runs") / recipe.name / (options.name or f"seed-{recipe.seed}")
-    if options.resume:
-        if not holds_run(folder):
-            raise FileNotFoundError(f"resume: {folder} holds no run")
-        found = Run.open(folder).recipe
-        check_same_recipe(folder, found, recipe)
-    elif holds_run(folder):
-        raise FileExistsError(
-            f"folder: {folder} already holds a run; set resume to go on with it, "
-            "or take another folder or name"
-        )
-    return folder
-
-
-def _restore(
-    step: TrainingStep,
-    average: WeightAverage | None,
-    checkpoint: Checkpoint,
-    run: Run,
-    data_digest: str,
-    n_threads: int,
-) -> None:
-    path = run.checkpoint_path
-    check_same_recipe(path, checkpoint.recipe, run.recipe)
-    if checkpoint.data_digest != data_digest:
-        raise ValueError(f"{path}: this run was trained on other images than those given now")
-    averages = {name: t for name, t in checkpoint.state.items() if name.startswith(AVERAGE)}
-    try:
-        step.load_state_dict(
-            {name: t for name, t in checkpoint.state.items() if name not in averages}
-        )
-        if average is not None:
-            average.load_state_dict(averages)
-    except ValueError as error:
-        raise ValueError(f"{path}: this checkpoint does not fit the modules: {error}") from error
-    here = (n_threads, torch.__version__)
-    there = (checkpoint.n_threads, checkpoint.torch_version)
-    if here[1] != there[1] or (step.bits_depend_on_threads and here[0] != there[0]):
-        logger.warning(
-            "resume: saved with %d threads and torch %s, resumed with %d and %s: products may "
-            "round otherwise, so the bits will not be those of an uninterrupted run",
-            *there,
-            *here,
-        )
-
-
-def _checkpoint_of(run: Run) -> Checkpoint | None:
-    """Read the checkpoint to go on from, if there is one; refuse to end before it."""
-    if not run.checkpoint_path.is_file():
-        return None
-    checkpoint = run.load_checkpoint()
-    n_trained = checkpoint.epoch - 1 + (checkpoint.position > 0)  # the one that has begun counts
-    if n_trained > run.recipe.n_epochs:
-        raise ValueError(
-            f"n_epochs: expected at least {n_trained}, as the run in {run.folder} has begun as "
-            f"many, got {run.recipe.n_epochs}"
-        )
-    return checkpoint
-
-
-def _default_n_threads(step: TrainingStep) -> int:
-    modules = (step.generator, step.discriminator)
-    n_weights = sum(parameter.numel() for module in modules for parameter in module.parameters())
-    return 1 if n_weights < SMALL_N_WEIGHTS else torch.get_num_threads()
-
-
-@contextlib.contextmanager
-def _threads(n_threads: int) -> Iterator[None]:
-    """Give torch and the native core this many threads, and what they had before afterwards."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(n_threads)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
-
-
-def _how_to_resume(run: Run, epoch: int, recipe: Recipe) -> str:
-    return (
-        f"stopped in epoch {epoch} of {recipe.n_epochs}; the state is saved in {run.folder}. "
-        f"{_to_go_on(run)}"
-    )
-
-
-def _to_go_on(run: Run) -> str:
-    return (
-        f"To go on: fastgan train --resume {run.folder}, "
-        f"or fastgan.training.resume({str(run.folder)!r})"
-    )

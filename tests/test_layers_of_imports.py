@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[1]
 # The first name that fits counts; what is not listed fails the test, so that it gets a place.
 LAYERS = [
     {"_core", "kernels", "files", "published", "streams", "checks", "progress", "interruption"}
-    | {"themes", "plots", "flat_json", "batches", "_sklearn", "averaging", "theory"}
+    | {"failures", "themes", "plots", "flat_json", "batches", "_sklearn", "averaging", "theory"}
     | {"locks", "processes"},
     {"backends", "reference", "collapse", "jackknife", "parzen_stream_files"},
     {"ops", "parzen_stream", "parzen_of_stream"},
@@ -31,6 +31,7 @@ LAYERS = [
     | {"memorisation_figure", "memorisation_pairs", "neighbor_index", "nearest_training"}
     | {"helvetica", "helvetica_figure", "walk"}
     | {"epoch_files", "epoch_record", "restarts", "kept_evaluation"}
+    | {"training_files", "training_start"}
     | {"figure_1", "figure_1_pair", "figure_1_snapshot", "figure_1_training"}
     | {"figure_1_result", "figure_1_strip", "figure_1_animation"},
     {"comparison_figure", "table_1_result", "table_1_formats", "table_1_entries"},
