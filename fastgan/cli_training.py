@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -26,6 +27,13 @@ from fastgan.cli_shared import (
 )
 from fastgan.interruption import TrainingInterrupted
 from fastgan.mistakes import tell
+
+if TYPE_CHECKING:  # imported where they are used: `fastgan --help` answers at once
+    from torch.distributed import ProcessGroup
+
+    from fastgan.data import Dataset
+    from fastgan.recipes import Recipe
+    from fastgan.training import TrainingOptions
 
 TRAIN_EXAMPLES = (
     "Examples: `fastgan train mnist --epochs 20 --seed 1 --out runs/mnist/second`, "
@@ -72,13 +80,53 @@ def train(
     ] = False,
     quiet: Quiet = False,
 ) -> None:
-    """Train an adversarial pair and leave a run folder; Ctrl-C saves, `--resume` goes on."""
-    from fastgan.restarts import train_with_restarts
-    from fastgan.runs import Run
-    from fastgan.training import TrainingOptions
-    from fastgan.training import train as run_training
+    """Train an adversarial pair and leave a run folder; Ctrl-C saves, `--resume` goes on.
 
-    set_up(threads, quiet)
+    Started by torchrun, its processes share each batch, and the first of them writes and speaks.
+    """
+    from fastgan.failures import ElsewhereError
+    from fastgan.processes import launched
+    from fastgan.training import TrainingOptions
+
+    options = TrainingOptions(
+        resume=resume is not None,
+        step=step,  # type: ignore[arg-type]  # checked by make_step, with a sentence
+        impl=impl,
+        device=device,
+        stop_on_collapse=stop_on_collapse,
+        tensorboard=tensorboard,
+        progress=False if quiet else None,
+    )
+    with launched(device) as (processes, own_device):
+        set_up(threads, quiet or not processes.is_first)
+        options = dataclasses.replace(options, device=own_device)
+        try:
+            chosen, out = _what_to_train(recipe, data, epochs, seed, out, resume, restarts)
+            dataset = dataset_of(chosen.dataset, folder)
+            group = processes.group
+            code = _train(chosen, dataset, out, restarts, options, quiet, processes.is_first, group)
+        except ElsewhereError:  # that process tells it
+            raise typer.Exit(2) from None
+        except KeyboardInterrupt:
+            if processes.is_first:
+                raise
+            raise typer.Exit(130) from None
+    if code != 0:
+        raise typer.Exit(code)
+
+
+def _what_to_train(
+    recipe: str,
+    data: str | None,
+    epochs: int | None,
+    seed: int | None,
+    out: Path | None,
+    resume: Path | None,
+    restarts: int,
+) -> tuple[Recipe, Path | None]:
+    """Return the recipe, and the folder of the run or, with restarts, of the runs."""
+    from fastgan.runs import Run
+
     if resume is not None:
         if out is not None or data is not None or seed is not None:
             raise ValueError("resume: --out, --data and --seed are the resumed run's own")
@@ -93,16 +141,23 @@ def train(
             out = resume.resolve().parent
     else:
         chosen = recipe_of(recipe, data, epochs, seed)
-    dataset = dataset_of(chosen.dataset, folder)
-    options = TrainingOptions(
-        resume=resume is not None,
-        step=step,  # type: ignore[arg-type]  # checked by make_step, with a sentence
-        impl=impl,
-        device=device,
-        stop_on_collapse=stop_on_collapse,
-        tensorboard=tensorboard,
-        progress=False if quiet else None,
-    )
+    return chosen, out
+
+
+def _train(
+    chosen: Recipe,
+    dataset: Dataset,
+    out: Path | None,
+    restarts: int,
+    options: TrainingOptions,
+    quiet: bool,
+    speaks: bool,
+    group: ProcessGroup | None,
+) -> int:
+    """Train, tell what came of it where this process speaks, and return the exit code."""
+    from fastgan.restarts import train_with_restarts
+    from fastgan.training import train as run_training
+
     collapsed = False
     if restarts > 0:
         try:
@@ -112,17 +167,22 @@ def train(
                 dataset=dataset,
                 folder=out,
                 options=options,
-                say=(lambda _: None) if quiet else typer.echo,
+                say=(lambda _: None) if quiet or not speaks else typer.echo,
+                process_group=group,
             )
         except TrainingInterrupted as error:
             first = (out or Path("runs") / chosen.name) / f"seed-{chosen.seed}"
             again = f"fastgan train --resume {first} --restarts {restarts}"
             raise TrainingInterrupted(f"{error}. With its restarts: {again}") from error
         run, collapsed = done.run, done.collapsed
-        for lost in done.lost:
+        for lost in done.lost if speaks else ():
             show(f"set aside: seed {lost.seed}, epoch {lost.epoch}: {lost.message}")
     else:
-        run = run_training(chosen, dataset=dataset, folder=out, options=options)
+        run = run_training(
+            chosen, dataset=dataset, folder=out, options=options, process_group=group
+        )
+    if not speaks:
+        return int(collapsed)
     last = run.metrics[-1]
     show(f"{run.status} after epoch {last['epoch']}, {last['seconds']:.1f} s of training")
     for warning in run.warnings:
@@ -134,7 +194,7 @@ def train(
     show(f"run: {run.folder}")
     if collapsed:
         tell("warning: every seed was reported by the collapse watch, this last one too")
-        raise typer.Exit(1)
+    return int(collapsed)
 
 
 def reproduce(
@@ -164,9 +224,16 @@ def reproduce(
 ) -> None:
     """Train, evaluate, draw and report: the whole experiment in one command."""
     from fastgan import tables
+    from fastgan.processes import n_launched
     from fastgan.reproduce import reproduce as run_experiment
     from fastgan.training import TrainingOptions
 
+    if n_launched() > 1:
+        raise ValueError(
+            "reproduce: expected one process, as it draws and measures alone, got "
+            f"{n_launched()}: start `fastgan train` by torchrun, then `fastgan evaluate` and "
+            "`fastgan figures`"
+        )
     set_up(threads, quiet)
     chosen = recipe_of(recipe, data, epochs, None)
     options = TrainingOptions(

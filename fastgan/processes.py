@@ -177,6 +177,11 @@ class Processes:
         return (tensor.cuda() if by_gpu else tensor).contiguous()
 
 
+def n_launched() -> int:
+    """Return how many processes ``torchrun`` (or Slurm, with its variables set) started."""
+    return int(os.environ.get("WORLD_SIZE", "1")) if "RANK" in os.environ else 1
+
+
 @contextlib.contextmanager
 def launched(device: str = "cpu") -> Iterator[tuple[Processes, str]]:
     """Join the processes that ``torchrun`` (or Slurm, with its variables set) started.
@@ -194,7 +199,7 @@ def launched(device: str = "cpu") -> Iterator[tuple[Processes, str]]:
     device : str
         The one to work on: ``cuda:<local rank>`` in place of ``cuda``.
     """
-    if int(os.environ.get("WORLD_SIZE", "1")) == 1 or "RANK" not in os.environ:
+    if n_launched() == 1:
         yield Processes(), device
         return
     by_gpu = device in ("cuda", "auto") and torch.cuda.is_available()

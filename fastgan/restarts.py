@@ -11,16 +11,21 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fastgan import recipes
 from fastgan.checkpoints import check_same_recipe
 from fastgan.checks import check_integer
 from fastgan.data import Dataset, load_dataset
+from fastgan.failures import Failures
 from fastgan.files import write_atomically
+from fastgan.processes import Processes
 from fastgan.recipes import Recipe
 from fastgan.runs import STAGE_FOLDER, Run, holds_run
 from fastgan.training import TrainingOptions, train
+
+if TYPE_CHECKING:
+    from torch.distributed import ProcessGroup
 
 RESTARTS = "restarts.json"  # in the folder that holds the runs
 
@@ -58,6 +63,7 @@ def train_with_restarts(
     folder: str | Path | None = None,
     options: TrainingOptions | None = None,
     say: Callable[[str], None] = lambda _: None,
+    process_group: ProcessGroup | None = None,
 ) -> Restarted:
     """Train, and start again with the next seed if the collapse watch reports the run.
 
@@ -80,6 +86,8 @@ def train_with_restarts(
         are gone on with, and seeds that were set aside stay so.
     say : callable, optional
         Takes a line of text at each stage.
+    process_group : torch.distributed.ProcessGroup, optional
+        As :func:`fastgan.train` takes it; the first process decides, from the files that it writes.
 
     Returns
     -------
@@ -103,35 +111,56 @@ def train_with_restarts(
     dataset = load_dataset(recipe.dataset) if dataset is None else dataset
     base = Path(folder) if folder is not None else Path("runs") / recipe.name
 
+    processes = Processes(process_group)
+    failures = Failures(processes)
     lost: list[LostSeed] = []
     for number, seed in enumerate(seeds):
         is_last = number == len(seeds) - 1
         run_folder = base / f"seed-{seed}"
-        found = _lost_run(run_folder) if options.resume and not is_last else None
-        if found is not None:
-            run = found
-            check_same_recipe(run_folder, Run.open(run_folder).recipe, recipe.replace(seed=seed))
+        found = None
+        with failures.told():
+            if processes.is_first and options.resume and not is_last:
+                found = _lost_run(run_folder)
+                if found is not None:
+                    own = recipe.replace(seed=seed)
+                    check_same_recipe(run_folder, Run.open(run_folder).recipe, own)
+        if processes.any(found is not None):
+            run = found or Run(run_folder, recipe.replace(seed=seed))
         else:
             say(f"training {recipe.name} on {dataset.name}, seed {seed}: {run_folder}")
+            goes_on = processes.from_first("run" * (options.resume and holds_run(run_folder)))
             changes: dict[str, Any] = {
                 **asdict(options),
                 "folder": run_folder,
                 "name": None,
-                "resume": options.resume and holds_run(run_folder),
+                "resume": bool(goes_on),
                 "stop_on_collapse": options.stop_on_collapse or not is_last,
             }
-            run = train(recipe, dataset=dataset, seed=seed, options=TrainingOptions(**changes))
-        if run.status == "finished" and not run.collapsed:
+            run = train(
+                recipe,
+                dataset=dataset,
+                seed=seed,
+                options=TrainingOptions(**changes),
+                process_group=process_group,
+            )
+        why = ""
+        with failures.told():
+            if processes.is_first and (run.status != "finished" or run.collapsed):
+                why = json.dumps(asdict(_why(run, seed)))
+                _record(base, seeds[0], [*lost, LostSeed(**json.loads(why))], None)
+        why = processes.from_first(why)
+        if not why:
             break
-        lost.append(_why(run, seed))
+        lost.append(LostSeed(**json.loads(why)))
         say(f"seed {seed} is set aside: epoch {lost[-1].epoch}: {lost[-1].message}")
-        _record(base, seeds[0], lost, None)
     else:
         say("every seed was reported by the collapse watch: the result is of the last one")
     collapsed = len(lost) == len(seeds)
     if collapsed:
         lost.pop()
-    _record(base, seeds[0], lost, seed)
+    with failures.told():
+        if processes.is_first:
+            _record(base, seeds[0], lost, seed)
     return Restarted(run=run, lost=tuple(lost), collapsed=collapsed)
 
 

@@ -121,7 +121,7 @@ def restore(
         or (step.bits_depend_on_threads and here[1] != there[1])
     ):
         logger.warning(
-            "resume: saved with %d processes of %d threads and torch %s, resumed with %d of %d and "
+            "resume: saved with n_processes %d, n_threads %d and torch %s, resumed with %d, %d and "
             "%s: sums may round otherwise, so the bits will not be those of an uninterrupted run",
             *there,
             *here,

@@ -313,7 +313,7 @@ def test_costs(cost, dtype) -> None:
     for n in (1, 7, 100):
         logits = 4 * randn(2 * n, 1, dtype=dtype)
         outputs = [unwritten(size, dtype=dtype) for size in (2 * n, n, 4)]
-        (native, _), (reference, _) = run("costs", 1, logits, cost, *outputs)
+        (native, _), (reference, _) = run("costs", 1, logits, cost, *outputs, n)
         assert torch.equal(native[0], logits)
         # one rounding of each of n terms of one sign, and of what they are made of
         eps = torch.finfo(dtype).eps
@@ -324,7 +324,11 @@ def test_costs(cost, dtype) -> None:
             operations, means = kind(), torch.full((4,), 7.0, dtype=dtype)
             views = [operations.view(t) for t in (logits, *outputs[:2])]
             operations.costs(
-                views[0], cost, *views[1:], operations.view(means), generator_only=True
+                views[0], cost, *views[1:], operations.view(means), n, generator_only=True
             )
             assert means[[0, 2, 3]].eq(7).all()
             torch.testing.assert_close(means[1], reference[3][1], rtol=(n + 16) * eps, atol=0)
+            # rows that are a fifth of a batch: a fifth of each derivative and each mean
+            operations.costs(views[0], cost, *views[1:], operations.view(means), 5 * n)
+            for got, wanted in zip((*outputs[:2], means), reference[1:], strict=True):
+                torch.testing.assert_close(5 * got, wanted, rtol=(n + 18) * eps, atol=0)

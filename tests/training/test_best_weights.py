@@ -182,17 +182,17 @@ def test_a_best_epoch_after_the_checkpoint_does_not_survive_it(whole, tmp_path):
 KILLED = """
     import os, signal, sys
     sys.path.insert(0, {tests!r})
-    import fastgan.training
+    import fastgan.training_files
     from test_best_weights import {recipe}
     from tiny_run import tiny_dataset
     from fastgan.training import train
 
-    plain = fastgan.training.keep_best
+    plain = fastgan.training_files.keep_best
     def fatal(folder, generator, records):
         plain(folder, generator, records)
         if len(records) == {epoch}:
             os.kill(os.getpid(), signal.SIGKILL)
-    fastgan.training.keep_best = fatal
+    fastgan.training_files.keep_best = fatal
     train({recipe}, dataset=tiny_dataset(), folder=sys.argv[1], sample_grids=False,
           checkpoint_every_seconds=0.0)
 """

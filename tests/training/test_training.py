@@ -23,6 +23,7 @@ def whole(tmp_path_factory):
 def test_what_a_run_leaves(whole):
     names = {path.relative_to(whole.folder).as_posix() for path in whole.folder.rglob("*")}
     assert names == {
+        ".training.lock",
         "recipe.toml",
         "metrics.jsonl",
         "checkpoint.safetensors",
