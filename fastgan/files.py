@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import glob
 import os
 import threading
 from pathlib import Path
+
+# What some network file systems say of a folder: the rename itself is done.
+_NOT_FLUSHED = (errno.EINVAL, errno.ENOTSUP, errno.EBADF, errno.EACCES, errno.EROFS)
 
 
 def write_atomically(path: str | os.PathLike[str], content: bytes) -> Path:
     """Write ``content`` aside, flush it to the disk, and rename it to ``path``.
 
     A reader sees the old file or the new one, never a part; after an error (a full disk, say) the
-    old file is still there and nothing is left beside it. The folder must exist.
+    old file is still there and nothing is left beside it, or, where it was the folder that could
+    not be flushed after the rename, the new one. The folder must exist.
 
     Parameters
     ----------
@@ -58,10 +63,14 @@ def remove_left_over(path: str | os.PathLike[str]) -> None:
 
 
 def _flush_folder(folder: Path) -> None:
-    # Windows opens no folder, and some network file systems flush none: the rename itself is done.
-    with contextlib.suppress(OSError):
+    try:
         descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+    except OSError:  # Windows opens no folder
+        return
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in _NOT_FLUSHED:
+            raise
+    finally:
+        os.close(descriptor)
