@@ -15,12 +15,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import safetensors
 import safetensors.torch
 from torch import Tensor, nn
 
 from fastgan.checkpoints import explained
 from fastgan.files import write_atomically
+from fastgan.flat_json import read_fields
+from fastgan.safetensors_files import read_safetensors
 
 FORMAT = "fastgan weights 1"
 BEST = "best.safetensors"  # in the run's folder
@@ -106,19 +107,12 @@ def load_best(folder: Path) -> tuple[BestEpoch, dict[str, Tensor]]:
 
 
 def _read(path: Path, *, with_tensors: bool) -> tuple[BestEpoch, dict[str, Tensor]]:
-    try:
-        with safetensors.safe_open(path, framework="pt") as file:
-            metadata = dict(file.metadata() or {})
-            names = list(file.keys()) if with_tensors else []
-            tensors = {name: file.get_tensor(name) for name in names}
-    except safetensors.SafetensorError as error:
-        raise ValueError(
-            f"{path}: this file is cut short or damaged, or no safetensors file: {error}"
-        ) from error
+    metadata, tensors = read_safetensors(path, with_tensors=with_tensors)
     if metadata.get("format") != FORMAT:
         found = metadata.get("format", "none")
         raise ValueError(f"{path}: expected weights of format {FORMAT!r}, found {found!r}")
-    try:
-        return BestEpoch(**json.loads(metadata["best"])), tensors
-    except (KeyError, TypeError, ValueError) as error:
-        raise ValueError(f"{path}: damaged metadata: {error!r}") from error
+    if "best" not in metadata:
+        raise ValueError(f"{path}: damaged metadata: 'best' is missing")
+    return BestEpoch(
+        **read_fields(BestEpoch, metadata["best"], f"{path}: damaged metadata")
+    ), tensors

@@ -14,7 +14,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import safetensors
 import safetensors.torch
 import torch
 from torch import Tensor
@@ -22,6 +21,7 @@ from torch import Tensor
 from fastgan.files import write_atomically
 from fastgan.recipe_files import differences, recipe_from_toml, recipe_to_toml
 from fastgan.recipes import Recipe
+from fastgan.safetensors_files import read_safetensors
 
 FORMAT = "fastgan run 1"
 
@@ -110,7 +110,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
         )
     except KeyError as error:
         raise ValueError(f"{path}: the metadata {error} is missing") from error
-    except (TypeError, ValueError) as error:
+    except (OverflowError, TypeError, ValueError) as error:
         raise ValueError(f"{path}: damaged metadata: {error}") from error
 
 
@@ -173,15 +173,7 @@ def explained(path: Path) -> Iterator[None]:
 
 
 def _read(path: Path, *, with_tensors: bool) -> tuple[dict[str, str], dict[str, Tensor]]:
-    try:
-        with safetensors.safe_open(path, framework="pt") as file:
-            metadata = dict(file.metadata() or {})
-            names = list(file.keys()) if with_tensors else []
-            tensors = {name: file.get_tensor(name) for name in names}
-    except safetensors.SafetensorError as error:
-        raise ValueError(
-            f"{path}: this checkpoint is cut short or damaged, or no safetensors file: {error}"
-        ) from error
+    metadata, tensors = read_safetensors(path, with_tensors=with_tensors)
     if metadata.get("format") != FORMAT:
         found = metadata.get("format", "none")
         raise ValueError(f"{path}: expected a checkpoint of format {FORMAT!r}, found {found!r}")

@@ -83,11 +83,9 @@ StopOnCollapse = Annotated[
 def recipe_of(name: str, data: str | None, epochs: int | None, seed: int | None) -> Recipe:
     """Return a recipe by its name or its file, with what the options change."""
     from fastgan import recipes
+    from fastgan.recipe_files import read_recipe
 
-    if name.endswith(".toml"):
-        recipe = recipes.from_toml(Path(name).read_text(encoding="utf-8"))
-    else:
-        recipe = recipes.by_name(name)
+    recipe = read_recipe(name) if name.endswith(".toml") else recipes.by_name(name)
     recipe = recipe if epochs is None else recipe.for_epochs(epochs)
     changes = {"dataset": data, "seed": seed}
     return recipe.replace(**{field: value for field, value in changes.items() if value is not None})
@@ -124,14 +122,14 @@ def run_and_dataset(
 
 def read_samples(path: Path) -> Any:
     """Map an array of samples, images flattened to rows; nothing pickled is read."""
-    import numpy as np
+    from fastgan.data.arrays import map_npy
 
     if path.suffix != ".npy":
         raise ValueError(f"samples: expected a .npy file, got {path}")
     try:
-        array = np.load(path, mmap_mode="r", allow_pickle=False)
+        array = map_npy(path)
     except ValueError as error:
-        raise ValueError(f"samples: {path} is not a whole .npy file of numbers: {error}") from error
+        raise ValueError(f"samples: {error}") from error
     if array.ndim < 2:
         raise ValueError(f"samples: expected shape (n_samples, ...), got {array.shape} in {path}")
     return array.reshape(len(array), -1)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import math
 from typing import Any, cast
+
+from fastgan.reading import parse_json
 
 
 def read_fields(cls: type, text: str | bytes, what: str) -> dict[str, Any]:
@@ -31,10 +32,7 @@ def read_fields(cls: type, text: str | bytes, what: str) -> dict[str, Any]:
 
 def read_object(text: str | bytes, what: str) -> dict[str, Any]:
     """Return a JSON object; ValueError, which calls it ``what``, if the text is none."""
-    try:
-        values = json.loads(text)
-    except ValueError as error:
-        raise ValueError(f"{what}: expected JSON, got {error}") from error
+    values = parse_json(text, what)
     if not isinstance(values, dict):
         raise ValueError(f"{what}: expected a JSON object, got {type(values).__name__}")
     return values
@@ -65,7 +63,7 @@ def _converted(value: Any, kind: str, name: str) -> Any:
     """Return a JSON value as the annotated type, or raise a ValueError that names the field."""
     if kind.startswith("tuple["):
         if not isinstance(value, list):
-            raise ValueError(f"{name}: expected a list of numbers, got {value!r}")
+            raise ValueError(f"{name}: expected a list of numbers, got {value!r:.100}")
         inner = "int" if kind.startswith("tuple[int") else "float"
         return tuple(_converted(number, inner, name) for number in value)
     if value is None and "None" in kind:
@@ -80,10 +78,13 @@ def _converted(value: Any, kind: str, name: str) -> Any:
     accepted = by_kind[kind]
     boolean = isinstance(value, bool) and kind != "bool"
     if not isinstance(value, accepted) or boolean:
-        raise ValueError(f"{name}: expected {kind}, got {value!r}")
+        raise ValueError(f"{name}: expected {kind}, got {value!r:.100}")
     if kind != "float":
         return value
-    number = float(cast("float", value))
+    try:
+        number = float(cast("float", value))
+    except OverflowError:  # a whole number beyond float64
+        number = math.inf
     if not math.isfinite(number):
-        raise ValueError(f"{name}: expected a finite number, got {value!r}")
+        raise ValueError(f"{name}: expected a finite number, got {value!r:.100}")
     return number

@@ -18,7 +18,7 @@ from fastgan.ops.parzen import BLOCK_SIZE, check_sigmas
 from fastgan.ops.parzen_sums import ParzenSums, merge_blocks
 from fastgan.parzen_stream_files import read_stream, write_stream
 
-_N_BLOCKS_AT_ONCE = 1_000  # room that is set aside for, where so many samples are foretold
+_MOST_ROOM_BYTES = 2**28  # set aside at once for the sums of blocks that are foretold
 
 
 class ParzenStream:
@@ -120,7 +120,8 @@ class ParzenStream:
         # piece each: small pieces that stay would break up the memory that blocks come and go in.
         shape = (0, len(self._sigmas), len(self._queries))
         none = self._queries.new_empty(shape, dtype=torch.float64)
-        n_blocks = min(_N_BLOCKS_AT_ONCE, -(-(n_samples or 0) // self.block_size))
+        at_once = _MOST_ROOM_BYTES // (8 * len(self._sigmas) * len(self._queries))
+        n_blocks = min(at_once, -(-(n_samples or 0) // self.block_size))
         self._log_sums = RowBuffer(none, n_expected=n_blocks)
         self._log_dropped = RowBuffer(none, n_expected=n_blocks)
         self._kept: dict[int, tuple[Tensor, Tensor]] = {}  # count -> both, of all until there
@@ -293,7 +294,7 @@ class ParzenStream:
                 queries.numpy() if options["is_numpy"] else queries, sigma, **options["arguments"]
             )
             stream.note = str(options["note"])
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, OverflowError, TypeError, ValueError) as error:
             raise ValueError(f"{path}: not a whole Parzen stream: {error}") from error
         stream._restore({name: value.to(queries.device) for name, value in tensors.items()})
         return stream

@@ -24,6 +24,7 @@ from fastgan.checkpoints import Checkpoint, explained, load_checkpoint, read_sta
 from fastgan.collapse import is_collapsed
 from fastgan.files import write_atomically
 from fastgan.models import Discriminator, Generator
+from fastgan.reading import parse_json, read_small
 from fastgan.recipe_files import read_recipe, recipe_to_toml
 from fastgan.recipes import Recipe
 
@@ -307,16 +308,16 @@ def read_metrics(path: Path) -> list[dict[str, Any]]:
     """
     if not path.is_file():
         return []
-    lines = path.read_text(encoding="utf-8", errors="replace").split("\n")
+    lines = read_small(path).decode("utf-8", "replace").split("\n")
     records = []
     for number, line in enumerate(lines[:-1], start=1):  # what follows the last \n is torn
         try:
-            record = json.loads(line)
-        except json.JSONDecodeError as error:
+            record = parse_json(line, f"{path}: line {number}")
+        except ValueError:
             if number == len(lines) - 1:
                 break
-            raise ValueError(f"{path}: line {number} is not JSON: {error}") from error
-        if not isinstance(record, dict) or not isinstance(record.get("step"), int):
+            raise
+        if not isinstance(record, dict) or type(record.get("step")) is not int:
             raise ValueError(f"{path}: line {number}: expected an object with a step")
         records.append(record)
     return records

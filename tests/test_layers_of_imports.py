@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[1]
 LAYERS = [
     {"_core", "kernels", "files", "published", "streams", "checks", "progress", "interruption"}
     | {"failures", "themes", "plots", "flat_json", "batches", "_sklearn", "averaging", "theory"}
-    | {"locks", "processes"},
+    | {"locks", "processes", "reading", "safetensors_files"},
     {"backends", "reference", "collapse", "jackknife", "parzen_stream_files"},
     {"ops", "parzen_stream", "parzen_of_stream"},
     {"recipes", "recipe_files", "data", "samples", "scores", "checkpoints", "best_weights"}

@@ -8,28 +8,27 @@ from __future__ import annotations
 
 import math
 import zipfile
-import zlib
 from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from fastgan.data import npy
 from fastgan.data.dataset import UNIT_SIGMA_GRID, Dataset
 from fastgan.data.scaling import finite_rows, unit_pixels
+from fastgan.reading import (
+    MOST_BYTES_A_DEFLATED_BYTE,
+    MOST_UNPACKED_BYTES,
+    damage_told,
+    open_regular,
+    read_exactly,
+)
 
 # A split by position: the last tenth is test, the tenth before it validation, the rest train.
 _HELD_OUT_SHARE = 10
-
-
-class _Header(NamedTuple):
-    shape: tuple[int, ...]
-    fortran_order: bool
-    dtype: np.dtype[Any]
-    n_bytes: int
-    offset: int
 
 
 def load_npy(path: Path) -> Dataset:
@@ -40,14 +39,26 @@ def load_npy(path: Path) -> Dataset:
     ValueError
         If the file is damaged or does not hold images.
     """
-    file_bytes = path.stat().st_size
-    with path.open("rb") as file:
-        header = _read_header(file, str(path), file_bytes)
-    if header.n_bytes == 0:
-        raise ValueError(f"{path}: expected at least one image, got shape {header.shape}")
-    order = "F" if header.fortran_order else "C"
-    array = np.memmap(path, header.dtype, "r", header.offset, header.shape, order)  # type: ignore[call-overload]
+    array = map_npy(path)
     return from_images(array, path.stem, f"images of {path}", where=str(path))
+
+
+def map_npy(path: Path) -> npt.NDArray[Any]:
+    """Map the array of real numbers in a ``.npy`` file: nothing is read until it is looked at.
+
+    Raises
+    ------
+    OSError
+        If the file cannot be opened.
+    ValueError
+        If it is damaged, or does not hold at least one real number.
+    """
+    with open_regular(path) as file:
+        header = npy.read_header(file, str(path), file.n_bytes)
+        if header.n_bytes == 0:
+            raise ValueError(f"{path}: expected at least one image, got shape {header.shape}")
+        order: Literal["F", "C"] = "F" if header.fortran_order else "C"
+        return np.memmap(file, header.dtype, "r", header.offset, header.shape, order)
 
 
 def load_npz(
@@ -79,30 +90,28 @@ def load_npz(
     ValueError
         If the file is damaged or the arrays are not as described.
     """
-    try:
-        with zipfile.ZipFile(path) as archive:
-            members = {
-                info.filename.removesuffix(".npy"): info
-                for info in archive.infolist()
-                if info.filename.endswith(".npy")
-            }
-            held = ", ".join(members) or "nothing"
-            key = "images" if "images" in members or len(members) != 1 else next(iter(members))
-            if key not in members:
-                raise ValueError(f"{path}: expected an array named images, got: {held}")
-            if needs_split and "split" not in members:
-                raise ValueError(f"{path}: expected an array named split, got: {held}")
-            images = _read_member(archive, members[key], path)
-            others = {
-                other: _read_member(archive, members[other], path)
-                for other in ("labels", "split")
-                if other in members and other != key
-            }
-    except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError) as error:
-        raise ValueError(
-            f"{path}: expected a whole npz file (a zip of .npy arrays), got one that is cut short, "
-            f"damaged or of another kind ({error})"
-        ) from error
+    with (
+        open_regular(path) as file,
+        damage_told(path, "a whole npz file (a zip of .npy arrays)"),
+        zipfile.ZipFile(file) as archive,
+    ):
+        members = {
+            info.filename.removesuffix(".npy"): info
+            for info in archive.infolist()
+            if info.filename.endswith(".npy")
+        }
+        held = f"{', '.join(members) or 'nothing':.200}"
+        key = "images" if "images" in members or len(members) != 1 else next(iter(members))
+        if key not in members:
+            raise ValueError(f"{path}: expected an array named images, got: {held}")
+        if needs_split and "split" not in members:
+            raise ValueError(f"{path}: expected an array named split, got: {held}")
+        images = _read_member(archive, members[key], path, file.n_bytes)
+        others = {
+            other: _read_member(archive, members[other], path, file.n_bytes)
+            for other in ("labels", "split")
+            if other in members and other != key
+        }
     if image_size is not None and (images.dtype != np.uint8 or images.shape[1:] != image_size):
         raise ValueError(
             f"{path}: {key}: expected shape (n, {image_size[0]}, {image_size[1]}) of uint8, "
@@ -249,44 +258,29 @@ def _image_shape(images: npt.NDArray[Any], where: str) -> tuple[int, int, int]:
     return shape[1], shape[2], shape[3] if len(shape) == 4 else 1
 
 
-def _read_header(stream: IO[bytes], where: str, n_stream_bytes: int) -> _Header:
-    """Read the header of an .npy stream and hold it against what the stream holds."""
-    try:
-        version = np.lib.format.read_magic(stream)
-        if version == (1, 0):
-            shape, fortran_order, dtype = np.lib.format.read_array_header_1_0(stream)
-        elif version == (2, 0):
-            shape, fortran_order, dtype = np.lib.format.read_array_header_2_0(stream)
-        else:
-            raise ValueError(f"format version {version}")
-    except ValueError as error:
-        raise ValueError(
-            f"{where}: expected an array in NumPy's .npy format, version 1.0 or 2.0, got: "
-            f"{(str(error).splitlines() or [''])[0]}"
-        ) from error
-    if dtype.hasobject:
-        raise ValueError(
-            f"{where}: expected numbers, got an array of Python objects, which is a pickle "
-            "and never read"
-        )
-    if dtype.kind not in "biuf":
-        raise ValueError(f"{where}: expected real numbers, got dtype {dtype}")
-    n_bytes = math.prod(shape) * dtype.itemsize
-    n_present = n_stream_bytes - stream.tell()
-    if min(shape, default=0) < 0 or n_bytes != n_present:
-        raise ValueError(
-            f"{where}: expected shape {shape} of {dtype} = {n_bytes:,} bytes after the header, "
-            f"got {n_present:,}: the file is {'cut short' if n_present < n_bytes else 'too long'}"
-        )
-    return _Header(shape, fortran_order, dtype, n_bytes, stream.tell())
-
-
-def _read_member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, path: Path) -> npt.NDArray[Any]:
+def _read_member(
+    archive: zipfile.ZipFile, info: zipfile.ZipInfo, path: Path, file_bytes: int
+) -> npt.NDArray[Any]:
+    """Read an array; what the directory says of it is held against the file first."""
     where = f"{path}: {info.filename.removesuffix('.npy')}"
+    if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        # the others pack gigabytes into a kilobyte
+        raise ValueError(
+            f"{where}: expected a plain or a deflated array, got one of another compression (type "
+            f"{info.compress_type})"
+        )
+    most = info.compress_size
+    if info.compress_type == zipfile.ZIP_DEFLATED:
+        most = min(most * MOST_BYTES_A_DEFLATED_BYTE, MOST_UNPACKED_BYTES)
+    if info.compress_size > file_bytes or info.file_size > most:
+        raise ValueError(
+            f"{where}: the archive promises {info.file_size:,} bytes of {info.compress_size:,} in "
+            f"a file of {file_bytes:,}; expected at most {most:,}"
+        )
     with archive.open(info) as stream:
-        header = _read_header(stream, where, info.file_size)
-        data = stream.read()  # at most info.file_size bytes, whose checksum is tested
-    if len(data) != header.n_bytes:
-        raise ValueError(f"{where}: expected {header.n_bytes:,} bytes, got {len(data):,}")
+        header = npy.read_header(stream, where, info.file_size)
+        data = read_exactly(stream, header.n_bytes)
+        if len(data) != header.n_bytes or stream.read(1):  # the end: its checksum is tested
+            raise ValueError(f"{where}: expected {header.n_bytes:,} bytes, got {len(data):,}")
     array = np.frombuffer(data, header.dtype)
     return array.reshape(header.shape, order="F" if header.fortran_order else "C")

@@ -6,19 +6,20 @@ A record is one label byte and 3,072 pixel bytes: the red, the green and the blu
 
 from __future__ import annotations
 
+import gzip
 import os
-import tarfile
-import zlib
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
+from fastgan.data import tar
 from fastgan.data.dataset import Dataset
 from fastgan.data.download import fetch
 from fastgan.data.locate import FileSet, Search
 from fastgan.data.scaling import contrast_normalized
+from fastgan.reading import damage_told, open_regular
 
 IMAGE_SIZE = 32
 RECORDS_A_FILE = 10_000
@@ -133,8 +134,8 @@ def read(found: Search, fold: int) -> Dataset:
 
 def read_batch(path: Path, records: npt.NDArray[np.uint8]) -> None:
     """Read one file into ``records``, of shape (RECORDS_A_FILE, RECORD_BYTES)."""
-    n_bytes = path.stat().st_size
-    with path.open("rb") as file:
+    with open_regular(path) as file:
+        n_bytes = file.n_bytes
         if n_bytes != records.size:
             if file.read(2) in (b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05"):
                 raise pickled_error(path)
@@ -158,32 +159,22 @@ def read_archive(path: Path) -> dict[str, npt.NDArray[np.uint8]]:
     expected = {f"{_ARCHIVE_FOLDER}/{name}": name for name in BATCHES}
     n_bytes = RECORDS_A_FILE * RECORD_BYTES
     members: dict[str, npt.NDArray[np.uint8]] = {}
-    try:
-        with tarfile.open(path, "r:gz") as archive:
-            for i, member in enumerate(archive):
-                # Neither a member's size nor their number may run away with the time.
-                if i >= _ARCHIVE_MOST_MEMBERS or member.size > n_bytes:
-                    raise ValueError(
-                        f"{path}: expected at most {_ARCHIVE_MOST_MEMBERS} members of at most "
-                        f"{n_bytes:,} bytes, got member {i} {member.name!r} of {member.size:,}"
-                    )
-                name = expected.get(member.name.removeprefix("./"))
-                if name is None:
-                    continue
-                stream = archive.extractfile(member) if member.isreg() else None
-                if stream is None or member.size != n_bytes:
-                    raise ValueError(
-                        f"{path}: expected {member.name} to be a file of {RECORDS_A_FILE:,} "
-                        f"records = {n_bytes:,} bytes, got {member.size:,}"
-                    )
-                members[name] = np.frombuffer(stream.read(), np.uint8)
-    except (tarfile.TarError, EOFError, zlib.error, OSError) as error:
-        if isinstance(error, FileNotFoundError):
-            raise
-        raise ValueError(
-            f"{path}: expected a whole tar.gz archive, got one that is cut short or damaged "
-            f"({error}); fetch it again"
-        ) from error
+    with (
+        open_regular(path) as file,
+        damage_told(path, "a whole tar.gz archive"),
+        gzip.GzipFile(fileobj=file, mode="rb") as stream,
+    ):
+        # Neither a member's size nor their number may run away with the time.
+        for member, content in tar.members(stream, str(path), _ARCHIVE_MOST_MEMBERS, n_bytes):
+            name = expected.get(member.name.removeprefix("./"))
+            if name is None:
+                continue
+            if not member.is_file or member.n_bytes != n_bytes:
+                raise ValueError(
+                    f"{path}: expected {member.name} to be a file of {RECORDS_A_FILE:,} "
+                    f"records = {n_bytes:,} bytes, got {member.n_bytes:,}"
+                )
+            members[name] = np.frombuffer(content, np.uint8)
     missing = [name for name in BATCHES if name not in members]
     if missing:
         raise ValueError(

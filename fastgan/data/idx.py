@@ -7,7 +7,6 @@ dimensions, each dimension as a big-endian uint32, then the numbers, the last di
 from __future__ import annotations
 
 import gzip
-import io
 import math
 import struct
 import zlib
@@ -16,10 +15,15 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from fastgan.reading import (
+    MOST_BYTES_A_DEFLATED_BYTE,
+    MOST_UNPACKED_BYTES,
+    RegularFile,
+    open_regular,
+    read_exactly,
+)
+
 _GZIP_MAGIC = b"\x1f\x8b"
-# deflate turns 1 byte into at most 1,032 (a length-258 match in two bits)
-_MOST_BYTES_A_COMPRESSED_BYTE = 1032
-_CHUNK_BYTES = 1 << 20
 
 
 def header(shape: tuple[int, ...]) -> bytes:
@@ -29,7 +33,7 @@ def header(shape: tuple[int, ...]) -> bytes:
 
 def looks_like_idx(path: Path) -> bool:
     """Whether the first bytes are those of an IDX file, or of a gzip file."""
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         start = file.read(4)
     return start[:2] in (_GZIP_MAGIC, b"\0\0")
 
@@ -57,21 +61,20 @@ def read_idx(path: Path, n_dimensions: int) -> npt.NDArray[np.uint8]:
         If there is no such file.
     ValueError
         If the file is not an IDX file of n_dimensions dimensions, has too few or too many bytes,
-        is empty, or its gzip stream is damaged.
+        is empty, its gzip stream is damaged, or a compressed one holds more than 4 GiB.
     """
-    with path.open("rb") as file:
-        file_bytes = path.stat().st_size
+    with open_regular(path) as file:
         compressed = file.read(2) == _GZIP_MAGIC
         file.seek(0)
         if not compressed:
-            return _read(file, path, n_dimensions, file_bytes, compressed=False)
+            return _read(file, path, n_dimensions, file.n_bytes, compressed=False)
         try:
             with gzip.GzipFile(fileobj=file, mode="rb") as stream:
-                return _read(stream, path, n_dimensions, file_bytes, compressed=True)
+                return _read(stream, path, n_dimensions, file.n_bytes, compressed=True)
         except EOFError as error:
             raise ValueError(
                 f"{path}: expected a whole gzip file, got one cut short after "
-                f"{file_bytes:,} bytes; fetch it again"
+                f"{file.n_bytes:,} bytes; fetch it again"
             ) from error
         except (zlib.error, gzip.BadGzipFile) as error:
             raise ValueError(
@@ -80,7 +83,7 @@ def read_idx(path: Path, n_dimensions: int) -> npt.NDArray[np.uint8]:
 
 
 def _read(
-    stream: io.BufferedReader | gzip.GzipFile,
+    stream: RegularFile | gzip.GzipFile,
     path: Path,
     n_dimensions: int,
     file_bytes: int,
@@ -106,23 +109,23 @@ def _read(
     if n_bytes == 0:
         raise ValueError(f"{path}: expected at least one item of data, got {promised}")
     if compressed:
-        if n_bytes > _MOST_BYTES_A_COMPRESSED_BYTE * file_bytes:
+        if n_bytes > MOST_BYTES_A_DEFLATED_BYTE * file_bytes:
             raise ValueError(
                 f"{path}: the header promises {promised}, more than a gzip file of "
                 f"{file_bytes:,} bytes can hold"
+            )
+        if n_bytes > MOST_UNPACKED_BYTES:
+            raise ValueError(
+                f"{path}: the header promises {promised}, more than the {MOST_UNPACKED_BYTES:,} "
+                "that are unpacked; unpack the file, or save the images with numpy.save"
             )
     elif n_bytes != file_bytes - n_header_bytes:
         n_present = file_bytes - n_header_bytes
         what = "cut short" if n_present < n_bytes else "too long"
         raise ValueError(f"{path}: expected {promised}, got {n_present:,}: the file is {what}")
-    data = bytearray()  # grows with what is there, not with what was promised
-    while len(data) < n_bytes:
-        chunk = stream.read(min(_CHUNK_BYTES, n_bytes - len(data)))
-        if not chunk:
-            raise ValueError(
-                f"{path}: expected {promised}, got {len(data):,}: the file is cut short"
-            )
-        data += chunk
+    data = read_exactly(stream, n_bytes)
+    if len(data) != n_bytes:
+        raise ValueError(f"{path}: expected {promised}, got {len(data):,}: the file is cut short")
     if stream.read(1):  # also reaches the gzip trailer, so that its checksum is tested
         raise ValueError(f"{path}: expected {promised}, got more: the file is too long")
     return np.frombuffer(data, np.uint8).reshape(shape)

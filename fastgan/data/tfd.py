@@ -14,9 +14,11 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from fastgan.data import matlab
 from fastgan.data.dataset import Dataset
 from fastgan.data.locate import FileSet, Search
 from fastgan.data.scaling import unit_pixels
+from fastgan.reading import open_regular
 
 IMAGE_SIZE = 48
 _UNLABELED, _VALIDATION, _TEST = 0, 2, 3
@@ -120,31 +122,21 @@ def _open(path: Path) -> _File:
     return _File(path, images, folds, labels)
 
 
-def _load(path: Path) -> dict[str, Any]:
-    import scipy.io
-
-    with path.open("rb") as file:
+def _load(path: Path) -> dict[str, npt.NDArray[Any]]:
+    with open_regular(path) as file:
         if file.read(10) == b"MATLAB 7.3":
             raise ValueError(
                 f"{path}: expected a MATLAB 5 file, got a MATLAB 7.3 (HDF5) file; "
                 "save it again with -v7"
             )
-    try:
-        names = [name for name, _, _ in scipy.io.whosmat(path)]
-        fields = scipy.io.loadmat(path, variable_names=_FIELDS) if names else {}
-    # scipy's parser meets damaged bytes with whatever its first false step raises
-    except Exception as error:
-        raise ValueError(
-            f"{path}: expected a MATLAB 5 file, got one that is cut short, damaged or of another "
-            f"kind ({type(error).__name__}: {error})"
-        ) from error
+    fields, names = matlab.read_numbers(path, _FIELDS)
     missing = [name for name in _FIELDS if name not in fields]
     if missing:
         raise ValueError(
             f"{path}: expected the fields {', '.join(_FIELDS)}, got no {', '.join(missing)} "
-            f"(the file has: {', '.join(names) or 'nothing'})"
+            f"(the file has: {', '.join(names) or 'nothing':.200})"
         )
-    return dict(fields)
+    return fields
 
 
 def _check(

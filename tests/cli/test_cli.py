@@ -224,8 +224,11 @@ def test_figures_draws_and_reports(trained: Path) -> None:
         (["evaluate", "--samples", "x.npy"], "data: expected the data set"),
         (["evaluate", "--samples", "x.txt", "--data", "digits"], "expected a .npy file"),
         (["evaluate", "--samples", "none.npy", "--data", "digits"], "none.npy"),
-        (["evaluate", "--samples", "cut.npy", "--data", "digits"], "not a whole .npy file"),
-        (["evaluate", "--samples", "pickled.npy", "--data", "digits"], "not a whole .npy file"),
+        (["evaluate", "--samples", "cut.npy", "--data", "digits"], "the file is cut short"),
+        (
+            ["evaluate", "--samples", "pickled.npy", "--data", "digits"],
+            "which is a pickle and never read",
+        ),
         (["evaluate", "--samples", "narrow.npy", "--data", "digits"], "got shape"),
         (["evaluate", "--samples", "nan.npy", "--data", "digits"], "expected finite numbers"),
         (["neighbors", "narrow.npy", "--data", "digits"], "expected 64 columns"),

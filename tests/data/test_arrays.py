@@ -184,7 +184,7 @@ def test_objects_are_refused_and_never_unpickled(tmp_path, suffix):
         (np.zeros((5, 2, 2), complex), "expected real numbers, got dtype complex128"),
         (np.zeros((5, 2, 2), "U3"), "expected real numbers, got dtype <U3"),
         (np.zeros((5, 2), "M8[s]"), "expected real numbers, got dtype datetime64[s]"),
-        (np.zeros(5, [("a", "u1")]), "expected real numbers, got dtype [('a', 'u1')]"),
+        (np.zeros(5, [("a", "u1")]), "expected real numbers, got dtype [('a', '|u1')]"),
         (np.zeros(5), "expected shape (n, height, width), (n, height, width, channels)"),
         (np.float64(3), "or (n, n_features), got ()"),
         (np.zeros((5, 2, 2, 2)), "1 or 3 channels, or (n, n_features), got (5, 2, 2, 2)"),
@@ -289,7 +289,7 @@ def test_npz_whose_directory_lies_about_the_length(tmp_path):
     damaged = bytearray(content)
     struct.pack_into("<I", damaged, place, size + 4096)
     (tmp_path / "b.npz").write_bytes(damaged)
-    refused(tmp_path / "b.npz", "after the header")
+    refused(tmp_path / "b.npz", "images: the archive promises 4,296 bytes of 200 in a file of 338")
 
 
 def test_npz_with_a_password(tmp_path):

@@ -96,7 +96,7 @@ def test_no_field_at_all(tmp_path):
         ),
         ({"labs_ex": np.zeros((39, 1), int)}, "labs_ex: expected 40 whole numbers, one an image"),
         ({"labs_ex": np.full((40, 1), np.nan)}, "labs_ex: expected 40 whole numbers, one an ima"),
-        ({"labs_ex": "happy"}, "labs_ex: expected 40 whole numbers, one an image"),
+        ({"labs_ex": "happy"}, "labs_ex: expected an array of real numbers, got text"),
     ],
 )
 def test_fields_that_do_not_fit(tmp_path, change, sentence):

@@ -81,7 +81,7 @@ def test_resume_refuses_a_checkpoint_of_other_shapes_or_cut_short(tmp_path):
         training.resume(tmp_path, dataset=tiny_dataset(), generator=generator)
     content = run.checkpoint_path.read_bytes()
     run.checkpoint_path.write_bytes(content[: len(content) // 2])
-    with pytest.raises(ValueError, match=r"this checkpoint is cut short or damaged"):
+    with pytest.raises(ValueError, match=r"not a whole safetensors file"):
         training.resume(tmp_path, dataset=tiny_dataset())
 
 
