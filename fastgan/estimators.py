@@ -7,6 +7,7 @@ from typing import Any, Self
 
 import numpy as np
 import torch
+import torch.distributed as dist
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, DensityMixin
 from sklearn.utils import check_random_state
@@ -152,12 +153,20 @@ class ParzenWindow(DensityMixin, BaseEstimator):
         self._kept: dict[str, Index] = {}
         return self
 
-    def score_samples(self, X: ArrayLike | Tensor) -> Any:  # noqa: N803
+    def score_samples(
+        self,
+        X: ArrayLike | Tensor,  # noqa: N803
+        *,
+        process_group: dist.ProcessGroup | None = None,
+    ) -> Any:
         """Return log p(x) of each row in nats.
 
         Parameters
         ----------
         X : array-like or Tensor of shape (n_queries, n_features)
+        process_group : torch.distributed.ProcessGroup, optional
+            The processes that share the work, each with a window fitted to the same samples; None:
+            this process alone. See :func:`fastgan.parzen_log_likelihood`.
 
         Returns
         -------
@@ -173,7 +182,8 @@ class ParzenWindow(DensityMixin, BaseEstimator):
         """
         check_is_fitted(self)
         queries = validate_rows(self, X, reset=False)
-        return self._values(queries, self._index(queries), self.sigma_)
+        index = self._index(queries)
+        return self._values(queries, index, self.sigma_, process_group=process_group)
 
     def score(self, X: ArrayLike | Tensor, y: Any = None) -> float:  # noqa: N803
         """Return the MEAN log-likelihood of the rows in nats, as the paper reports it.
@@ -280,7 +290,13 @@ class ParzenWindow(DensityMixin, BaseEstimator):
         return SigmaChoice(grid[best], tuple(grid), means, best in (0, len(grid) - 1))
 
     def _values(
-        self, queries: Array, samples: Array | Index, sigma: Any, *, exclude_self: bool = False
+        self,
+        queries: Array,
+        samples: Array | Index,
+        sigma: Any,
+        *,
+        exclude_self: bool = False,
+        process_group: dist.ProcessGroup | None = None,
     ) -> Any:
         """Return log p of checked rows, of their kind and on their device."""
         rows: Array = samples.given if isinstance(samples, Index) else samples
@@ -295,6 +311,7 @@ class ParzenWindow(DensityMixin, BaseEstimator):
             exclude_self=exclude_self,
             strategy=self.strategy,
             impl=self.impl,
+            process_group=process_group,
         )
         return _as_kind(values, queries)
 

@@ -32,6 +32,7 @@ from fastgan.recipes import (
     TransposedConvolutionLayer,
 )
 from fastgan.streams import Draw, Kind, Passage, stream
+from fastgan.threads import each_on_one_thread
 
 # Samples are computed in blocks of this many rows at fixed places, so that a sample's bits do not
 # depend on how many are asked for: a matrix product may round by its shape.
@@ -99,8 +100,11 @@ def sample_from(
     """Draw samples from any generator module, in evaluation mode, of shape (n_samples, n_features).
 
     z comes from the EVALUATION stream: rows first_row, first_row + 1, ... of one endless table that
-    (seed, step) names. Rows are computed in blocks of 1,000 at fixed places; sample i has the same
-    bits whichever others are asked for. The module's mode and torch's generators are left as found.
+    (seed, step) names. Rows are computed in blocks of 1,000 at fixed places, each block by one
+    thread: sample i has the same bits whichever others are asked for, and for any number of
+    threads. A :class:`Generator` has several blocks in work at once; another module, which may
+    keep something between two lines of its ``forward``, one after the other. On the CPU torch has
+    one thread meanwhile. The module's mode and torch's generators are left as found.
 
     Raises ValueError if a count is negative.
     """
@@ -108,33 +112,44 @@ def sample_from(
         if value < 0:
             raise ValueError(f"{name}: expected a whole number of at least 0, got {value}")
     parameter = next(generator.parameters())
+    device = parameter.device
     number = stream(Kind.EVALUATION)
-    was_training = generator.training
-    devices = [parameter.device] if parameter.device.type == "cuda" else []
+    shape = (n_samples, recipe.n_features)
+    samples = torch.empty(shape, dtype=parameter.dtype, device=device)
+    last_row = first_row + n_samples
     first_block = first_row // SAMPLE_BLOCK_ROWS
-    last_block = -(-(first_row + n_samples) // SAMPLE_BLOCK_ROWS)
-    blocks = [torch.empty(0, recipe.n_features, dtype=parameter.dtype, device=parameter.device)]
+    blocks = range(first_block, -(-last_row // SAMPLE_BLOCK_ROWS) if n_samples else first_block)
+
+    @torch.no_grad()  # which is a thread's own
+    def draw(block: int) -> None:
+        start = block * SAMPLE_BLOCK_ROWS
+        noise = draw_latent(
+            recipe,
+            SAMPLE_BLOCK_ROWS,
+            seed,
+            step,
+            number,
+            first_row=start,
+            dtype=parameter.dtype,
+            device=device,
+            impl=impl,
+        )
+        first, last = max(first_row, start), min(last_row, start + SAMPLE_BLOCK_ROWS)
+        drawn = generator(noise)[first - start : last - start]
+        samples[first - first_row : last - first_row] = drawn
+
+    was_training = generator.training
     generator.eval()
     try:
-        with torch.random.fork_rng(devices=devices):
-            for block in range(first_block, last_block if n_samples else first_block):
-                noise = draw_latent(
-                    recipe,
-                    SAMPLE_BLOCK_ROWS,
-                    seed,
-                    step,
-                    number,
-                    first_row=block * SAMPLE_BLOCK_ROWS,
-                    dtype=parameter.dtype,
-                    device=parameter.device,
-                    impl=impl,
-                )
-                start = max(first_row - block * SAMPLE_BLOCK_ROWS, 0)
-                stop = first_row + n_samples - block * SAMPLE_BLOCK_ROWS
-                blocks.append(generator(noise)[start:stop])
+        with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+            if device.type == "cpu":
+                each_on_one_thread(draw, blocks, at_once=type(generator) is Generator)
+            else:
+                for block in blocks:
+                    draw(block)
     finally:
         generator.train(was_training)
-    return torch.cat(blocks)
+    return samples
 
 
 class Generator(nn.Module):

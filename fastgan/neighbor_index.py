@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import torch.distributed as dist
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -61,7 +62,14 @@ class NeighborIndex:
         self.impl = impl
         self._kept: Index | None = None
 
-    def query(self, queries: Array, k: int = 1, *, exclude_self: bool = False) -> tuple[Any, Any]:
+    def query(
+        self,
+        queries: Array,
+        k: int = 1,
+        *,
+        exclude_self: bool = False,
+        process_group: dist.ProcessGroup | None = None,
+    ) -> tuple[Any, Any]:
         """Return the ``k`` nearest rows of each query.
 
         Parameters
@@ -72,6 +80,9 @@ class NeighborIndex:
             From 1 to n_data; to n_data - 1 with ``exclude_self``.
         exclude_self : bool
             The queries are the data: row i is no neighbor of itself.
+        process_group : torch.distributed.ProcessGroup, optional
+            The processes that share the work, each with an index of the same data; None: this
+            process alone. See :func:`fastgan.nearest_neighbors`.
 
         Returns
         -------
@@ -92,6 +103,7 @@ class NeighborIndex:
             exclude_self=exclude_self,
             strategy=self.strategy,
             impl=self.impl,
+            process_group=process_group,
         )
 
     def _index(self) -> Index:

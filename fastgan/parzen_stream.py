@@ -15,7 +15,7 @@ from fastgan.batches import RowBuffer, is_array, one_row_like
 from fastgan.checks import check_integer, check_number
 from fastgan.ops._points import check_points
 from fastgan.ops.parzen import BLOCK_SIZE, check_sigmas
-from fastgan.ops.parzen_sums import ParzenSums, merge_blocks
+from fastgan.parzen_blocks import BlockSums, BlockWork, Both, SumsOfBlocks
 from fastgan.parzen_stream_files import read_stream, write_stream
 
 _MOST_ROOM_BYTES = 2**28  # set aside at once for the sums of blocks that are foretold
@@ -50,6 +50,9 @@ class ParzenStream:
     exclude_self : bool
         The queries are the samples: sample i is left out of the mean of query i. Not with
         ``counts`` or ``each_block``.
+    part_of : pair of int, optional
+        The queries are number ``part_of[0]``, ``part_of[0] + 1``, ... of ``part_of[1]``, which
+        ``exclude_self`` asks for.
     strategy, impl : str
         As in :func:`fastgan.parzen_log_likelihood`.
 
@@ -57,6 +60,8 @@ class ParzenStream:
     ----------
     note : str
         Yours, kept by :meth:`save`: what the samples are, say.
+    work : BlockWork
+        What works a block's sums out, here or in another process; :meth:`take_block` takes them.
 
     Raises
     ------
@@ -84,6 +89,7 @@ class ParzenStream:
         block_size: int = BLOCK_SIZE,
         each_block: bool = False,
         exclude_self: bool = False,
+        part_of: Sequence[int] | None = None,
         strategy: str = "auto",
         impl: str = "auto",
     ) -> None:
@@ -101,10 +107,10 @@ class ParzenStream:
         self._queries = points.queries.clone()
         self._is_numpy = points.is_numpy
         self._sigmas, self._is_scalar = check_sigmas(sigma)
-        if exclude_self and n_samples not in (None, len(self._queries)):
+        self._first_query, self._n_all = part_of or (0, len(self._queries))
+        if exclude_self and n_samples not in (None, self._n_all):
             raise ValueError(
-                f"exclude_self: expected n_samples to be the {len(self._queries)} queries, "
-                f"got {n_samples}"
+                f"exclude_self: expected n_samples to be the {self._n_all} queries, got {n_samples}"
             )
         self.expected_n_samples = None if n_samples is None else int(n_samples)
         self.counts = tuple(sorted({int(count) for count in counts}))
@@ -113,34 +119,49 @@ class ParzenStream:
         self.exclude_self = bool(exclude_self)
         self._engine_options: dict[str, Any] = {"strategy": strategy, "impl": impl}
         self._engine_options["tolerance"] = float(tolerance)
-        self._sums = self._fresh_sums(self.expected_n_samples)
-        self._engine: str | None = None
+        self.work = BlockWork(
+            self._queries,
+            self._sigmas,
+            block_size=self.block_size,
+            n_samples=self.expected_n_samples,
+            counts=self.counts,
+            each_block=self.each_block,
+            exclude_self=self.exclude_self,
+            first_query=self._first_query,
+            **self._engine_options,
+        )
         self.note = ""
-        # Of each whole block, (n_sigmas, n_queries): log sums, the log of what was left out. In one
-        # piece each: small pieces that stay would break up the memory that blocks come and go in.
         shape = (0, len(self._sigmas), len(self._queries))
         none = self._queries.new_empty(shape, dtype=torch.float64)
-        at_once = _MOST_ROOM_BYTES // (8 * len(self._sigmas) * len(self._queries))
+        at_once = _MOST_ROOM_BYTES // max(1, 8 * len(self._sigmas) * len(self._queries))
         n_blocks = min(at_once, -(-(n_samples or 0) // self.block_size))
-        self._log_sums = RowBuffer(none, n_expected=n_blocks)
-        self._log_dropped = RowBuffer(none, n_expected=n_blocks)
-        self._kept: dict[int, tuple[Tensor, Tensor]] = {}  # count -> both, of all until there
+        self._blocks = SumsOfBlocks(none, n_expected=n_blocks)
         self._buffer = RowBuffer(self._queries, self.block_size)
-        self._rest: tuple[Tensor, Tensor] | None = None  # of the buffered rows
+        self._rest: BlockSums | None = None  # of the buffered rows, or a short block, the last one
 
     @property
     def n_samples(self) -> int:
         """Samples taken so far: where an interrupted stream goes on."""
-        return self._n_blocks * self.block_size + len(self._buffer)
+        return self.n_blocks * self.block_size + self._n_rest
 
     @property
-    def _n_blocks(self) -> int:
-        return len(self._log_dropped)  # which comes last
+    def n_blocks(self) -> int:
+        """Whole blocks so far."""
+        return len(self._blocks)
+
+    @property
+    def sigmas(self) -> Tensor:
+        """Of shape (n_sigmas,), float64."""
+        return self._sigmas
+
+    @property
+    def _n_rest(self) -> int:
+        return len(self._buffer) if self._rest is None else self._rest.n_rows
 
     @property
     def strategy(self) -> str | None:
         """The engine of the block worked through last, "pruned" or "dense"; None before any."""
-        return self._engine
+        return self.work.engine
 
     def update(self, batch: Any) -> None:
         """Take a batch of samples.
@@ -157,32 +178,26 @@ class ParzenStream:
             If it does not fit the queries, holds NaN or infinity, or brings more samples than
             ``n_samples``. Nothing of it has been taken then.
         """
-        name = f"samples from number {self.n_samples} on" if self.n_samples else "samples"
-        none = self._queries[:0]
-        is_empty = is_array(batch) and tuple(batch.shape) == tuple(none.shape)
-        points = check_points(
-            none.numpy() if self._is_numpy else none,
-            one_row_like(batch) if is_empty else batch,
-            name,
-            "n_samples",
-        )
-        if not is_empty:
-            self._take(points.others)
+        self._take(self.checked_rows(batch, self.n_samples))
 
     def _take(self, rows: Tensor) -> None:
-        most = len(self._queries) if self.exclude_self else self.expected_n_samples
+        most = self._n_all if self.exclude_self else self.expected_n_samples
         n = self.n_samples + len(rows)
         if most is not None and n > most:
             raise ValueError(f"n_samples: expected at most {most} samples, got {n}")
-        self._rest = None
+        if self._rest is not None and len(rows):
+            if self._rest.n_rows != len(self._buffer):
+                raise ValueError("samples: expected none after a block that was a short one")
+            self._rest = None
         while True:
             if len(self._buffer) == self.block_size:
-                self._add_block(self._buffer.rows)  # an interruption leaves the rows where they are
+                # an interruption leaves the rows where they are
+                self.take_block(self.work.of(self.n_blocks, self._buffer.rows))
                 self._buffer.keep(0)
             elif len(rows) == 0:
                 break
             elif len(self._buffer) == 0 and len(rows) >= self.block_size:
-                self._add_block(rows[: self.block_size])
+                self.take_block(self.work.of(self.n_blocks, rows[: self.block_size]))
                 rows = rows[self.block_size :]
             else:
                 rows = self._buffer.fill(rows)
@@ -242,10 +257,10 @@ class ParzenStream:
             Samples in each block.
         """
         self._checked_count(None)
-        parts, sizes = [self._log_sums.rows], [self.block_size] * self._n_blocks
-        if len(self._buffer):
+        parts, sizes = [self._blocks.log_sums], [self.block_size] * self.n_blocks
+        if self._n_rest:
             parts.append(self._sums_of_rest()[0][None])
-            sizes.append(len(self._buffer))
+            sizes.append(self._n_rest)
         log_sums, counted = torch.cat(parts), torch.tensor(sizes, dtype=torch.int64)
         return (log_sums.numpy(), counted.numpy()) if self._is_numpy else (log_sums, counted)
 
@@ -258,13 +273,12 @@ class ParzenStream:
         """
         tensors = {"queries": self._queries, "sigmas": self._sigmas}
         tensors["buffer"] = self._buffer.rows
-        tensors["log_sums"] = self._log_sums.rows[: self._n_blocks]
-        tensors["log_dropped"] = self._log_dropped.rows
-        for count, both in self._kept.items():
+        tensors["log_sums"] = self._blocks.log_sums
+        tensors["log_dropped"] = self._blocks.log_dropped
+        for count, both in self._blocks.kept.items():
             tensors[f"kept.{count}"] = torch.stack(both)
-        if self._sums.strategy is not None:
-            for key, value in self._sums.state_dict().items():
-                tensors[f"settled.{key}"] = value
+        for key, value in (self.work.settled or {}).items():
+            tensors[f"settled.{key}"] = value
         arguments = {
             "n_samples": self.expected_n_samples,
             "counts": self.counts,
@@ -273,9 +287,15 @@ class ParzenStream:
             "exclude_self": self.exclude_self,
             **self._engine_options,
         }
+        if (self._first_query, self._n_all) != (0, len(self._queries)):
+            arguments["part_of"] = (self._first_query, self._n_all)
         kinds = {"is_numpy": self._is_numpy, "is_scalar": self._is_scalar}
         options = {"arguments": arguments, "note": self.note, **kinds}
         return write_stream(path, options, tensors)
+
+    def digest(self) -> str:
+        """Return a digest of the sums of the whole blocks so far: a file may lie."""
+        return self._blocks.digest()
 
     @classmethod
     def load(
@@ -300,91 +320,65 @@ class ParzenStream:
         return stream
 
     def _restore(self, tensors: dict[str, Tensor]) -> None:
-        self._log_sums.fill(tensors["log_sums"])
-        self._log_dropped.fill(tensors["log_dropped"])
         self._buffer.fill(tensors["buffer"])
-        settled = {}
+        settled, kept = {}, {}
         for name, value in tensors.items():
             kind, _, key = name.partition(".")
             if kind == "kept":
-                self._kept[int(key)] = (value[0], value[1])
+                kept[int(key)] = (value[0], value[1])
             elif kind == "settled":
                 settled[key] = value
+        self._blocks.restore(tensors["log_sums"], tensors["log_dropped"], kept)
         if settled:
-            self._sums.load_state_dict(settled)
-            self._engine = self._sums.strategy
+            self.work.settled = settled
 
-    def _fresh_sums(self, n_samples: int | None) -> ParzenSums:
-        return ParzenSums(
-            self._queries,
-            self._sigmas,
-            n_samples=self.block_size if self.each_block else n_samples,
-            each_block=self.each_block,
-            exclude_self=self.exclude_self,
-            **self._engine_options,
+    def checked_rows(self, batch: Any, first_sample: int) -> Tensor:
+        """Return a batch as a tensor of rows; for errors see :meth:`update`."""
+        name = f"samples from number {first_sample} on" if first_sample else "samples"
+        none = self._queries[:0]
+        is_empty = is_array(batch) and tuple(batch.shape) == tuple(none.shape)
+        points = check_points(
+            none.numpy() if self._is_numpy else none,
+            one_row_like(batch) if is_empty else batch,
+            name,
+            "n_samples",
         )
+        return none if is_empty else points.others
 
-    def _sums_of(self, rows: Tensor, block: int, n_whole: int | None) -> tuple[Tensor, Tensor]:
-        """Return the sums of one block, or of its first rows, and what was left out of them.
-
-        ``n_whole`` is how many samples there are in all where the rows are all of them.
-        """
-        first = block * self.block_size
-        if block == 0 and len(rows) < self.block_size:
-            sums = self._fresh_sums(n_whole)  # a first block that is cut short settles nothing
+    def take_block(self, block: BlockSums) -> None:
+        """Take the next block's sums; after a short one no samples can come."""
+        if block.n_rows == self.block_size:
+            self._blocks.take(block, (self.n_blocks + 1) * self.block_size)
         else:
-            sums = self._sums
-        log_sums, log_dropped = sums.add(rows, first, self.block_size)
-        self._engine = sums.strategy
-        return log_sums[0], log_dropped[0]
+            self._blocks.keep(block)
+            self._rest = block
 
-    def _add_block(self, rows: Tensor) -> None:
-        block = self._n_blocks
-        first, last = block * self.block_size, (block + 1) * self.block_size
-        log_sums, log_dropped = self._sums_of(rows, block, self.expected_n_samples)
-        for count in self.counts:
-            if first < count < last:
-                self._kept[count] = self._joined(
-                    *self._sums_of(rows[: count - first], block, count)
-                )
-        if last in self.counts:
-            self._kept[last] = self._joined(log_sums, log_dropped)
-        self._log_sums.keep(block)
-        self._log_sums.fill(log_sums[None])
-        self._log_dropped.fill(log_dropped[None])
-
-    def _joined(self, log_sums: Tensor, log_dropped: Tensor) -> tuple[Tensor, Tensor]:
-        """Merge the whole blocks so far with a last one."""
-        return (
-            merge_blocks(torch.cat([self._log_sums.rows[: self._n_blocks], log_sums[None]])),
-            merge_blocks(torch.cat([self._log_dropped.rows, log_dropped[None]])),
-        )
-
-    def _sums_of_rest(self) -> tuple[Tensor, Tensor]:
+    def _sums_of_rest(self) -> Both:
         if self._rest is None:
             rows = self._buffer.rows
-            self._rest = self._sums_of(rows, self._n_blocks, self.expected_n_samples)
-        return self._rest
+            sums = self.work.sums(self.n_blocks, rows, self.expected_n_samples)
+            self._rest = BlockSums(len(rows), sums)
+        return self._rest.sums
 
-    def _until(self, count: int) -> tuple[Tensor, Tensor]:
+    def _until(self, count: int) -> Both:
         """Return the sums of the first ``count`` samples and what was left out of them."""
-        if count in self._kept:
-            return self._kept[count]
-        n_rest = count - self._n_blocks * self.block_size
+        if count in self._blocks.kept:
+            return self._blocks.kept[count]
+        n_rest = count - self.n_blocks * self.block_size
         if n_rest == 0:
-            return merge_blocks(self._log_sums.rows), merge_blocks(self._log_dropped.rows)
-        if n_rest == len(self._buffer):
-            return self._joined(*self._sums_of_rest())
+            return self._blocks.merged()
+        if n_rest == self._n_rest:
+            return self._blocks.joined(*self._sums_of_rest())
         rows = self._buffer.rows[:n_rest]
-        return self._joined(*self._sums_of(rows, self._n_blocks, count))
+        return self._blocks.joined(*self.work.sums(self.n_blocks, rows, count))
 
     def _checked_count(self, count: int | None) -> int:
         n = self.n_samples
         if n == 0:
             raise ValueError("samples: expected at least 1 sample, got none yet")
-        if self.exclude_self and (n != len(self._queries) or n < 2):
+        if self.exclude_self and (n != self._n_all or n < 2):
             raise ValueError(
-                f"exclude_self: expected the {len(self._queries)} queries (at least 2) as samples, "
+                f"exclude_self: expected the {self._n_all} queries (at least 2) as samples, "
                 f"got {n} so far"
             )
         if count is None or count == n:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import traceback
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 
@@ -15,6 +16,11 @@ from torch import Tensor
 # One process may be alone at work for long (an evaluation's first samples, a checkpoint on a slow
 # disk) while the others wait for it.
 _PATIENCE = timedelta(hours=2)
+_TOLD_BYTES = 1_000  # of what went wrong, for the other processes
+
+
+class ProcessFailedError(RuntimeError):
+    """Another process that shares the work failed, or is gone."""
 
 
 class Processes:
@@ -61,27 +67,29 @@ class Processes:
         """Whether this is the process that writes files and speaks to the user."""
         return self.rank == 0
 
-    def share(self, n: int, rank: int | None = None) -> slice:
+    def share(self, n: int, rank: int | None = None, *, unit: int = 1) -> slice:
         """Return which of n rows are this process's, or another's: consecutive, as even as can be.
 
-        With fewer rows than processes some have none.
+        With fewer rows than processes some have none. Shares begin at multiples of ``unit``.
         """
         rank = self.rank if rank is None else rank
-        return slice(n * rank // self.size, n * (rank + 1) // self.size)
+        n_units = -(-n // unit)
+        first, last = (n_units * r // self.size * unit for r in (rank, rank + 1))
+        return slice(min(first, n), min(last, n))
 
-    def gather_rows(self, own: Tensor, n: int) -> Tensor:
+    def gather_rows(self, own: Tensor, n: int, *, unit: int = 1) -> Tensor:
         """Return all n rows, of which ``own`` are this process's :meth:`share`, on every process.
 
         On the device of ``own``.
         """
         if self.size == 1:
             return own
-        most = -(-n // self.size)
-        padded = own.new_zeros((most, *own.shape[1:]))
+        shares = [self.share(n, rank, unit=unit) for rank in range(self.size)]
+        lengths = [share.stop - share.start for share in shares]
+        padded = own.new_zeros((max(lengths), *own.shape[1:]))
         padded[: len(own)] = own
         parts = self.gather(padded)
-        sizes = [self.share(n, rank) for rank in range(self.size)]
-        return torch.cat([p[: s.stop - s.start] for p, s in zip(parts, sizes, strict=True)])
+        return torch.cat([p[:length] for p, length in zip(parts, lengths, strict=True)])
 
     def gather(self, own: Tensor) -> list[Tensor]:
         """Return every process's tensor, in the order of ranks; all have one shape and dtype."""
@@ -89,7 +97,8 @@ class Processes:
             return [own]
         sent = self._sent(own)
         parts = [torch.empty_like(sent) for _ in range(self.size)]
-        dist.all_gather(parts, sent, group=self.group)
+        with _exchanging():
+            dist.all_gather(parts, sent, group=self.group)
         return [part.to(own.device) for part in parts]
 
     def sum_(self, tensor: Tensor) -> Tensor:
@@ -99,7 +108,8 @@ class Processes:
         """
         if self.size > 1:
             sent = self._sent(tensor)
-            dist.all_reduce(sent, group=self.group)
+            with _exchanging():
+                dist.all_reduce(sent, group=self.group)
             if sent is not tensor:
                 tensor.copy_(sent)
         return tensor
@@ -125,7 +135,8 @@ class Processes:
         """Put the first process's tensor in place of every other's, and return it."""
         if self.size > 1:
             sent = self._sent(tensor)
-            dist.broadcast(sent, group=self.group, group_src=0)
+            with _exchanging():
+                dist.broadcast(sent, group=self.group, group_src=0)
             if sent is not tensor:
                 tensor.copy_(sent)
         return tensor
@@ -163,6 +174,38 @@ class Processes:
                 f"{self.size}, got {text}" + f", otherwise on {differing}" * bool(differing)
             )
 
+    @contextlib.contextmanager
+    def together(self) -> Iterator[None]:
+        """Do one's own part of the work; if that fails on one process, no other waits for it.
+
+        The error is raised where it happened, and ``ProcessFailedError``, which says what it was,
+        on all other processes. (A process that ends needs no such care: the others' exchanges with
+        it fail, as ProcessFailedError too.) All processes come here, and none exchanges anything
+        within.
+        """
+        if self.size == 1:
+            yield
+            return
+        failed: Exception | None = None
+        try:
+            yield
+        except Exception as error:
+            failed = error
+        if self.any(failed is not None):
+            self._tell_failure(failed)
+
+    def _tell_failure(self, failed: Exception | None) -> None:
+        own = torch.zeros(_TOLD_BYTES, dtype=torch.uint8)
+        if failed is not None:
+            content = (str(failed) or type(failed).__name__).encode()[:_TOLD_BYTES]
+            own[: len(content)] = torch.frombuffer(bytearray(content), dtype=torch.uint8)
+        told = self.gather(own)
+        if failed is not None:
+            raise failed
+        rank = next(r for r, text in enumerate(told) if bool(text.any()))
+        text = bytes(told[rank].tolist()).rstrip(b"\0").decode(errors="replace")
+        raise ProcessFailedError(f"process {rank} of {self.size}: {text}")
+
     def barrier(self) -> None:
         """Wait until every process is here."""
         self.any(False)
@@ -180,6 +223,18 @@ class Processes:
 def n_launched() -> int:
     """Return how many processes ``torchrun`` (or Slurm, with its variables set) started."""
     return int(os.environ.get("WORLD_SIZE", "1")) if "RANK" in os.environ else 1
+
+
+@contextlib.contextmanager
+def _exchanging() -> Iterator[None]:
+    """Say in our words that another process is gone; the backend's own follow as the cause."""
+    try:
+        yield
+    except RuntimeError as error:
+        line = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise ProcessFailedError(
+            f"process_group: another process is gone or cannot be reached: {line}"
+        ) from error
 
 
 @contextlib.contextmanager
@@ -210,8 +265,18 @@ def launched(device: str = "cpu") -> Iterator[tuple[Processes, str]]:
     processes = Processes(dist.group.WORLD)
     try:
         yield processes, device
+    except BaseException as error:
+        _forget_frames(error)
+        raise
     finally:
         # A reference kept past the end would let gloo's threads live into the interpreter's end,
         # which aborts the process now and then.
         processes.leave()
         dist.destroy_process_group()
+
+
+def _forget_frames(error: BaseException | None) -> None:
+    """Let go of what the frames of an error hold, a process group too."""
+    while error is not None:
+        traceback.clear_frames(error.__traceback__)
+        error = error.__cause__ or error.__context__

@@ -17,9 +17,9 @@ ROOT = Path(__file__).parents[1]
 LAYERS = [
     {"_core", "kernels", "files", "published", "streams", "checks", "progress", "interruption"}
     | {"failures", "themes", "plots", "flat_json", "batches", "_sklearn", "averaging", "theory"}
-    | {"locks", "processes", "reading", "safetensors_files"},
+    | {"locks", "processes", "threads", "reading", "safetensors_files"},
     {"backends", "reference", "collapse", "jackknife", "parzen_stream_files"},
-    {"ops", "parzen_stream", "parzen_of_stream"},
+    {"ops", "parzen_blocks", "parzen_stream", "parzen_of_stream"},
     {"recipes", "recipe_files", "data", "samples", "scores", "checkpoints", "best_weights"}
     | {"memorisation_result", "parzen_protocol", "streamed_evaluation"}
     | {"helvetica_result", "hit_statistics", "training_options"},

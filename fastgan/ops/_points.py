@@ -110,9 +110,9 @@ def check_points(
     return points
 
 
-def check_exclude_self(points: Points, name: str = "samples") -> None:
+def check_exclude_self(points: Points, name: str = "samples", n_rows: int | None = None) -> None:
     """Raise ``ValueError`` where the queries cannot be the other rows themselves."""
-    n_rows = points.others.shape[0]
+    n_rows = points.others.shape[0] if n_rows is None else n_rows
     if points.queries.shape[0] != n_rows:
         raise ValueError(
             f"exclude_self: expected queries to be the {n_rows} rows of {name}, "

@@ -104,9 +104,10 @@ class Index:
                 self._blocks[rows.start] = sketch
         return sketch
 
-    def blocks(self) -> Iterator[tuple[int, _core.Sketch]]:
-        """Yield the first row and the sketch of each block."""
-        for first in range(0, len(self.rows), BLOCK_ROWS):
+    def blocks(self, rows: slice | None = None) -> Iterator[tuple[int, _core.Sketch]]:
+        """Yield the first row and the sketch of each block, or of those that some rows are."""
+        rows = slice(0, len(self.rows)) if rows is None else rows
+        for first in range(rows.start, rows.stop, BLOCK_ROWS):
             stop = min(first + BLOCK_ROWS, len(self.rows))
             yield first, self.block(slice(first, stop))
 
@@ -115,14 +116,14 @@ class Index:
         return _core.Sketch(self.frame, array(rows), role, torch.get_num_threads())
 
     def nearest(
-        self, queries: Tensor, k: int, exclude_self: bool
+        self, queries: Tensor, k: int, exclude_self: bool, rows: slice | None = None
     ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-        """Return (n_queries, k) squared distances and rows, ascending."""
+        """Return (n_queries, k) squared distances and rows, ascending; of some blocks' rows."""
         squared = np.full((len(queries), k), np.inf)
         indices = np.full((len(queries), k), -1, dtype=np.int64)
         for start, asking in self.chunks(queries):
             stop = start + asking.n_rows
-            for first, block in self.blocks():
+            for first, block in self.blocks(rows):
                 _core.index_nearest_neighbors(
                     asking,
                     block,

@@ -5,13 +5,17 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+import torch.distributed as dist
 from torch import Tensor
 
 from fastgan import _core, backends
 from fastgan.checks import check_integer
-from fastgan.ops._points import check_exclude_self, check_points
+from fastgan.ops._points import Points, check_exclude_self, check_points
 from fastgan.ops._registry import array, register
 from fastgan.ops.index import Index, choose
+from fastgan.ops.shared_neighbors import shared_search
+from fastgan.ops.sharing import check_same_arguments
+from fastgan.processes import Processes
 from fastgan.reference.neighbors import nearest_neighbors as reference_nearest_neighbors
 
 _MOST_NEIGHBORS = 64  # past them thresholds stay loose for long
@@ -60,22 +64,24 @@ def search(
     strategy: str,
     *,
     index_pays: bool = True,
+    rows: slice | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """Search an index; checked arguments, see :func:`nearest_neighbors`."""
+    """Search an index, or whole blocks of its rows; checked arguments, see nearest_neighbors."""
+    rows = slice(0, len(index.rows)) if rows is None else rows
     may_prune = index_pays and k <= _MOST_NEIGHBORS
     if choose("neighbors", strategy, index, may_prune=may_prune) == "pruned":
-        found = index.nearest(queries, k, exclude_self)
+        found = index.nearest(queries, k, exclude_self, rows)
         return torch.from_numpy(found[0]), torch.from_numpy(found[1])
     squared_distances, indices = _empty(queries, index.rows, k, exclude_self, strategy)
     _core.nearest_neighbors(
         array(queries),
-        array(index.rows),
+        array(index.rows[rows]),
         exclude_self,
         torch.get_num_threads(),
         array(squared_distances),
         array(indices),
     )
-    return squared_distances, indices
+    return squared_distances, indices + rows.start if rows.start else indices
 
 
 def _search_by_triton(
@@ -98,6 +104,7 @@ def nearest_neighbors(
     exclude_self: bool = False,
     strategy: str = "auto",
     impl: str = "auto",
+    process_group: dist.ProcessGroup | None = None,
 ) -> tuple[Any, Any]:
     """Return the k rows of ``data`` nearest to each query, exactly.
 
@@ -117,6 +124,10 @@ def nearest_neighbors(
         what costs less. The answer is the same.
     impl : str
         ``auto``, ``reference``, ``native`` or ``triton``.
+    process_group : torch.distributed.ProcessGroup, optional
+        The processes that share the work, ``torch.distributed.group.WORLD`` or any group: each
+        calls with the same arguments and gets the whole answer. None, also where torch.distributed
+        is in use: this process alone.
 
     Returns
     -------
@@ -131,7 +142,10 @@ def nearest_neighbors(
     TypeError
         For kinds and dtypes that are not taken, or a mixture of them.
     ValueError
-        For wrong shapes, NaN or infinity, k larger than the data, or an option that is unknown.
+        For wrong shapes, NaN or infinity, k larger than the data, or an option that is unknown;
+        on every process, if their arguments differ.
+    fastgan.processes.ProcessFailedError
+        (a RuntimeError) If another process of the group failed, or is gone.
 
     Notes
     -----
@@ -146,25 +160,66 @@ def nearest_neighbors(
     >>> nearest_neighbors(np.array([[0.9]]), np.array([[0.0], [1.5], [3.0]]))
     (array([[0.36]]), array([[1]]))
     """
-    check_integer("k", k, 1)
-    backends.check_strategy(strategy)
-    points = check_points(queries, data, "data", "n_rows")
-    n_rows = points.others.shape[0]
-    if exclude_self:
-        check_exclude_self(points, "data")
-    most = n_rows - 1 if exclude_self else n_rows
-    if k > most:
-        raise ValueError(f"k: expected at most {most}, as data has {n_rows} rows, got {k}")
-    chosen = backends.resolve_impl("neighbors", impl, points.queries.device)
-    backends.check_strategy(strategy, impl=chosen)
-    if chosen == "reference":
-        found = reference_nearest_neighbors(points.queries, points.others, int(k), exclude_self)
-    elif chosen == "triton" and points.index is not None:
-        found = _search_by_triton(points.index, points.queries, int(k), bool(exclude_self))
-    elif chosen == "triton":
-        found = _triton_op(points.queries, points.others, int(k), bool(exclude_self), strategy)
-    elif points.index is not None:
-        found = search(points.index, points.queries, int(k), bool(exclude_self), strategy)
-    else:
-        found = _op(points.queries, points.others, int(k), bool(exclude_self), strategy)
+    processes = Processes(process_group)
+    with processes.together():
+        check_integer("k", k, 1)
+        backends.check_strategy(strategy)
+        points = check_points(queries, data, "data", "n_rows")
+        n_rows = points.others.shape[0]
+        if exclude_self:
+            check_exclude_self(points, "data")
+        most = n_rows - 1 if exclude_self else n_rows
+        if k > most:
+            raise ValueError(f"k: expected at most {most}, as data has {n_rows} rows, got {k}")
+        chosen = backends.resolve_impl("neighbors", impl, points.queries.device)
+        backends.check_strategy(strategy, impl=chosen)
+    if processes.size == 1:
+        found = _ask(points, points.queries, int(k), bool(exclude_self), strategy, chosen)
+        return points.answer(found[0]), points.answer(found[1])
+    check_same_arguments(
+        processes,
+        queries=queries,
+        data=data if points.index is None else points.index.given,
+        k=k,
+        exclude_self=exclude_self,
+        strategy=strategy,
+        impl=impl,
+        device=points.queries.device,
+    )
+    found = shared_search(
+        processes,
+        points.queries,
+        n_rows,
+        int(k),
+        exclude_self=bool(exclude_self),
+        may_share_rows=chosen == "native",
+        ask=lambda own, n, rows: _ask(points, own, n, False, strategy, chosen, rows),
+    )
     return points.answer(found[0]), points.answer(found[1])
+
+
+def _ask(
+    points: Points,
+    queries: Tensor,
+    k: int,
+    exclude_self: bool,
+    strategy: str,
+    impl: str,
+    rows: slice | None = None,
+) -> tuple[Tensor, Tensor]:
+    """Search all rows, or with the native implementation some blocks of them; checked arguments."""
+    if impl == "reference":
+        return reference_nearest_neighbors(queries, points.others, k, exclude_self)
+    if impl == "triton" and points.index is not None:
+        return _search_by_triton(points.index, queries, k, exclude_self)
+    found: tuple[Tensor, Tensor]
+    if impl == "triton":
+        found = _triton_op(queries, points.others, k, exclude_self, strategy)
+    elif points.index is not None:
+        found = search(points.index, queries, k, exclude_self, strategy, rows=rows)
+    elif rows is None:
+        found = _op(queries, points.others, k, exclude_self, strategy)
+    else:
+        squared_distances, indices = _op(queries, points.others[rows], k, exclude_self, strategy)
+        found = squared_distances, indices + rows.start
+    return found

@@ -8,14 +8,18 @@ from typing import Any
 
 import numpy as np
 import torch
+import torch.distributed as dist
 from torch import Tensor
 
 from fastgan import backends
-from fastgan.batches import is_stream
+from fastgan.batches import is_array, is_stream, one_row_like
 from fastgan.checks import check_integer, check_number
-from fastgan.ops._points import check_exclude_self, check_points
+from fastgan.ops._points import Points, check_exclude_self, check_points
 from fastgan.ops._registry import register
 from fastgan.ops.parzen_sums import ParzenSums, merge_blocks
+from fastgan.ops.shared_parzen import Centres, shared_log_sums
+from fastgan.ops.sharing import check_same_arguments
+from fastgan.processes import Processes
 
 BLOCK_SIZE = 65536
 # 1 / (2 sigma^2) and d2 / (2 sigma^2) must be normal float64 numbers.
@@ -79,6 +83,7 @@ def parzen_log_likelihood(
     exclude_self: bool = False,
     strategy: str = "auto",
     impl: str = "auto",
+    process_group: dist.ProcessGroup | None = None,
 ) -> Any:
     """Return the log-likelihood of each query under a Gaussian Parzen window on the samples.
 
@@ -106,6 +111,11 @@ def parzen_log_likelihood(
         ``auto``, ``pruned`` or ``dense``.
     impl : str
         ``auto``, ``reference``, ``native`` or ``triton``.
+    process_group : torch.distributed.ProcessGroup, optional
+        The processes that share the work: ``torch.distributed.group.WORLD``, or any group. Each of
+        them calls with the same arguments (an iterator gives each the same batches) and gets the
+        whole answer, to the bits of one process. None, also where torch.distributed is in use: this
+        process alone. (An evaluation that only one process makes must not wait for the others.)
 
     Returns
     -------
@@ -118,13 +128,15 @@ def parzen_log_likelihood(
         For kinds and dtypes that are not taken, or a mixture of them.
     ValueError
         For wrong shapes, NaN or infinity, a sigma that is not a positive finite number, or an
-        option that is unknown.
+        option that is unknown; on every process, if their arguments differ.
+    fastgan.processes.ProcessFailedError
+        (a RuntimeError) If another process of the group failed, or is gone.
 
     Notes
     -----
     Right to within ``max(1e-4 nats, 1e-12 |value|)`` of the formula on the inputs as given. The
     bits depend on inputs, options and SIMD level (on a GPU: its architecture) alone: not on how
-    queries are grouped into calls and not on the number of threads.
+    queries are grouped into calls and not on the number of threads or processes.
 
     Source: Goodfellow et al., *Generative Adversarial Nets*, 2014, section 5; their
     ``parzen_ll.py``; Breuleux et al., 2011.
@@ -136,52 +148,52 @@ def parzen_log_likelihood(
     >>> parzen_log_likelihood(queries, samples, 1.0)  # -log(2 pi)
     array([-1.83787707])
     """
-    check_number("tolerance", tolerance)
-    if tolerance < 0:
-        raise ValueError(f"tolerance: expected a number of nats of at least 0, got {tolerance}")
-    if is_stream(samples):
+    options: dict[str, Any] = {
+        "tolerance": tolerance,
+        "exclude_self": exclude_self,
+        "strategy": strategy,
+        "impl": impl,
+    }
+    is_mapped = is_stream(samples) and is_array(samples)
+    if is_stream(samples) and not (is_mapped and process_group is not None):
         from fastgan.parzen_of_stream import parzen_log_likelihood_of_stream
 
         return parzen_log_likelihood_of_stream(
             queries,
             samples,
             sigma,
-            tolerance=tolerance,
             return_bound=return_bound,
-            exclude_self=exclude_self,
-            strategy=strategy,
-            impl=impl,
+            process_group=process_group,
+            **options,
         )
-    backends.check_strategy(strategy)
-    points = check_points(queries, samples, "samples", "n_samples")
-    sigmas, is_scalar = check_sigmas(sigma)
-    n_samples, n_features = points.others.shape
-    if exclude_self:
-        check_exclude_self(points)
-        if n_samples < 2:
-            raise ValueError("exclude_self: expected at least 2 samples, got 1")
-    if points.index is None:
-        log_sums, log_dropped = _op(
-            points.queries,
-            points.others,
-            sigmas,
-            BLOCK_SIZE,
-            float(tolerance),
-            bool(exclude_self),
-            strategy,
-            impl,
+    processes = Processes(process_group)
+    with processes.together():
+        check_number("tolerance", tolerance)
+        if tolerance < 0:
+            raise ValueError(f"tolerance: expected a number of nats of at least 0, got {tolerance}")
+        backends.check_strategy(strategy)
+        mapped = samples if is_mapped and len(samples.shape) == 2 and len(samples) else None
+        of_samples = samples if mapped is None else one_row_like(samples)
+        points = check_points(queries, of_samples, "samples", "n_samples")
+        sigmas, is_scalar = check_sigmas(sigma)
+        n_samples = len(points.others if mapped is None else mapped)
+        if exclude_self:
+            check_exclude_self(points, n_rows=n_samples)
+            if n_samples < 2:
+                raise ValueError("exclude_self: expected at least 2 samples, got 1")
+    if processes.size > 1:
+        given = samples if points.index is None else points.index.given
+        check_same_arguments(
+            processes,
+            queries=queries,
+            samples=given,
+            sigma=sigmas,
+            device=points.queries.device,
+            return_bound=return_bound,
+            **options,
         )
-    else:
-        gathering = ParzenSums(
-            points.queries,
-            sigmas,
-            tolerance=float(tolerance),
-            n_samples=n_samples,
-            exclude_self=bool(exclude_self),
-            strategy=strategy,
-            impl=impl,
-        )
-        log_sums, log_dropped = gathering.add_index(points.index, 0, BLOCK_SIZE)
+    log_sums, log_dropped = _sums_of_all(processes, points, mapped, sigmas, n_samples, options)
+    n_features = points.others.shape[1]
     normalisers = [
         math.log(n_samples - exclude_self) + n_features * math.log(value * math.sqrt(2 * math.pi))
         for value in sigmas.tolist()
@@ -195,6 +207,46 @@ def parzen_log_likelihood(
     dropped = _merge(log_dropped)
     bound = torch.where(dropped == -torch.inf, 0.0, torch.log1p(torch.exp(dropped - sums)))
     return points.answer(values), points.answer(bound[0] if is_scalar else bound)
+
+
+def _sums_of_all(
+    processes: Processes,
+    points: Points,
+    mapped: Any,
+    sigmas: Tensor,
+    n_samples: int,
+    options: dict[str, Any],
+) -> tuple[Tensor, Tensor]:
+    """Return the sums of all blocks, and what was left out of them."""
+    tolerance, exclude_self = float(options["tolerance"]), bool(options["exclude_self"])
+    strategy, impl = options["strategy"], options["impl"]
+    if processes.size == 1 and points.index is None and mapped is None:
+        found: tuple[Tensor, Tensor] = _op(
+            points.queries,
+            points.others,
+            sigmas,
+            BLOCK_SIZE,
+            tolerance,
+            exclude_self,
+            strategy,
+            impl,
+        )
+        return found
+
+    def make(own: slice) -> ParzenSums:
+        return ParzenSums(
+            points.queries[own],
+            sigmas,
+            tolerance=tolerance,
+            n_samples=n_samples,
+            exclude_self=exclude_self,
+            first_query=own.start,
+            strategy=strategy,
+            impl=impl,
+        )
+
+    centres = Centres(points, mapped, BLOCK_SIZE)
+    return shared_log_sums(processes, points.queries, centres, make, BLOCK_SIZE)
 
 
 def parzen_log_sums(

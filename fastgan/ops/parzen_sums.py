@@ -38,6 +38,8 @@ class ParzenSums:
         that are left out in turn. Less can be left out then.
     exclude_self : bool
         The queries are the samples: sample i is left out of the sum of query i.
+    first_query : int
+        The number of the first of these queries among all, for ``exclude_self``.
     strategy, impl : str
         As in :func:`fastgan.parzen_log_likelihood`.
 
@@ -56,6 +58,7 @@ class ParzenSums:
         n_samples: int | None = None,
         each_block: bool = False,
         exclude_self: bool = False,
+        first_query: int = 0,
         strategy: str = "auto",
         impl: str = "auto",
     ) -> None:
@@ -65,6 +68,7 @@ class ParzenSums:
         self.n_samples = n_samples
         self.each_block = each_block
         self.exclude_self = exclude_self
+        self.first_query = first_query
         self.impl = backends.resolve_impl("parzen", impl, queries.device)
         backends.check_strategy(strategy, impl=self.impl)
         if strategy == "pruned" and tolerance == 0:
@@ -97,27 +101,57 @@ class ParzenSums:
         """
         return self.add_index(Index(samples, keep=False), first_sample, block_size)
 
-    def add_index(self, index: Index, first_sample: int, block_size: int) -> tuple[Tensor, Tensor]:
-        """Do what :meth:`add` does with samples whose sketches are kept."""
-        shape = (-(-len(index.rows) // block_size), len(self.sigmas), len(self.queries))
-        log_sums = self.queries.new_empty(shape, dtype=torch.float64)
-        log_dropped = torch.full_like(log_sums, -torch.inf)
+    def add_index(
+        self, index: Index, first_sample: int, block_size: int, rows: slice | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Do what :meth:`add` does with samples whose sketches are kept.
+
+        ``rows``: only those of the index, from the beginning of a block to the end of one.
+        """
+        rows = slice(0, len(index.rows)) if rows is None else rows
+        n_blocks = -(-(rows.stop - rows.start) // block_size)
+        log_sums, log_dropped = self.none(n_blocks)
+        first_sample += rows.start
         if self.impl == "reference":
             self.strategy = "dense"
-            own_offset = -first_sample if self.exclude_self else None
-            sums = reference_log_sums(self.queries, index.rows, self.sigmas, block_size, own_offset)
-            return sums, log_dropped
+            own = self._own(first_sample)
+            samples = index.rows[rows]
+            if n_blocks:
+                log_sums = reference_log_sums(self.queries, samples, self.sigmas, block_size, own)
+            return log_sums, log_dropped
         if self.impl == "triton":
             self.strategy = "dense"
-            self._add_by_triton(index.rows, first_sample, block_size, log_sums)
+            self._add_by_triton(index.rows[rows], first_sample, block_size, log_sums)
             return log_sums, log_dropped
         if self.strategy is None:
             self._settle(index)
         if self.strategy == "dense":
-            self._add_dense(index.rows, first_sample, block_size, log_sums)
+            self._add_dense(index.rows[rows], first_sample, block_size, log_sums)
         else:
-            self._add_pruned(index, first_sample, block_size, log_sums, log_dropped)
+            self._add_pruned(index, rows, first_sample, block_size, log_sums, log_dropped)
         return log_sums, log_dropped
+
+    def settle(self, samples: Tensor) -> None:
+        """Settle, by the first block's samples, all that does not depend on queries.
+
+        With ``each_block`` that is all, and other blocks may then be added before the first.
+        """
+        if self.impl != "native":
+            self.strategy = "dense"
+        elif self.strategy is None:
+            self._settle(Index(samples, keep=False))
+        if self.impl == "native" and self.strategy == "dense":
+            self._precision = self._dense(self.queries[:0], samples, len(samples), None)
+
+    def none(self, n_blocks: int = 0) -> tuple[Tensor, Tensor]:
+        """Return room for the sums of blocks, and nothing left out of them."""
+        shape = (n_blocks, len(self.sigmas), len(self.queries))
+        log_sums = self.queries.new_empty(shape, dtype=torch.float64)
+        return log_sums, torch.full_like(log_sums, -torch.inf)
+
+    def _own(self, first_sample: int) -> int | None:
+        """Return which of some samples, less a query's number here, is that query itself."""
+        return self.first_query - first_sample if self.exclude_self else None
 
     @property
     def _cut(self) -> float:
@@ -139,18 +173,33 @@ class ParzenSums:
     ) -> None:
         for blocks, rows in self._groups(len(samples), block_size):
             group = log_sums[blocks].contiguous()
-            self._precision = _core.parzen_log_sums(
-                array(self.queries),
-                array(samples[rows]),
-                array(self.sigmas),
-                block_size,
-                -(first_sample + rows.start) if self.exclude_self else None,
-                self._precision,
-                torch.get_num_threads(),
-                array(group),
-            )
+            own = self._own(first_sample + rows.start)
+            self._precision = self._dense(self.queries, samples[rows], block_size, own, group)
             log_sums[blocks] = group
         backends.log_once(f"parzen: {self._precision} products")
+
+    def _dense(
+        self,
+        queries: Tensor,
+        samples: Tensor,
+        block_size: int,
+        own: int | None,
+        group: Tensor | None = None,
+    ) -> str:
+        """Fill the sums of a group of blocks, and return the precision of the products."""
+        if group is None:
+            shape = (1, len(self.sigmas), len(queries))
+            group = queries.new_empty(shape, dtype=torch.float64)
+        return _core.parzen_log_sums(
+            array(queries),
+            array(samples),
+            array(self.sigmas),
+            block_size,
+            own,
+            self._precision,
+            torch.get_num_threads(),
+            array(group),
+        )
 
     def _add_by_triton(
         self, samples: Tensor, first_sample: int, block_size: int, log_sums: Tensor
@@ -158,14 +207,15 @@ class ParzenSums:
         from fastgan.kernels.parzen import parzen_log_sums
 
         for blocks, rows in self._groups(len(samples), block_size):
-            own_offset = -(first_sample + rows.start) if self.exclude_self else None
+            own = self._own(first_sample + rows.start)
             log_sums[blocks] = parzen_log_sums(
-                self.queries, samples[rows], self.sigmas, block_size, own_offset
+                self.queries, samples[rows], self.sigmas, block_size, own
             )
 
     def _add_pruned(
         self,
         index: Index,
+        taken: slice,
         first_sample: int,
         block_size: int,
         log_sums: Tensor,
@@ -175,9 +225,10 @@ class ParzenSums:
         if self._index is None:
             self._index = index
             self._asking = list(index.chunks(self.queries))
-        for blocks, rows in self._groups(len(index.rows), block_size):
+        for blocks, part in self._groups(taken.stop - taken.start, block_size):
+            rows = slice(taken.start + part.start, taken.start + part.stop)
             sketch = index.block(rows, frame_of=self._index)
-            own = -(first_sample + rows.start)
+            own = self.first_query - (first_sample + part.start)
             least = self._least
             if least is None:
                 seeds = index.rows[rows.start : min(rows.stop, rows.start + _SEED_ROWS)]

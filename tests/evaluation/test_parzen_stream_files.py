@@ -170,7 +170,7 @@ def test_sums_stay_in_one_piece_of_memory(queries, drawn):
     addresses = set()
     for batch in cut(drawn, [BLOCK] * 6):
         stream.update(batch)
-        addresses.add(stream._log_sums.rows.data_ptr())
+        addresses.add(stream._blocks.log_sums.data_ptr())
     assert len(addresses) == 1
 
 
