@@ -201,7 +201,7 @@ class SumsOfBlocks:
         digest = hashlib.blake2b(digest_size=16)
         kept = (torch.stack(self.kept[count]) for count in sorted(self.kept))
         for values in (self.log_sums, self.log_dropped, *kept):
-            digest.update(values.cpu().contiguous().numpy())
+            digest.update(values.cpu().contiguous().numpy().data)
         return digest.hexdigest()
 
     def restore(self, log_sums: Tensor, log_dropped: Tensor, kept: dict[int, Both]) -> None:
