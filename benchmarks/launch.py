@@ -10,5 +10,7 @@ import sys
 
 from memory_child import import_benchmarks
 
+del sys.path[0]  # this folder, whose modules are nobody's but the benchmarks'
+
 if __name__ == "__main__":
     sys.exit(import_benchmarks(sys.argv[1]).main(sys.argv[2:]))

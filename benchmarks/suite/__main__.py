@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import datetime
 import json
 import shlex
@@ -44,6 +45,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     needs = {"samples"} & {"samples" for part in parts if part.of_samples}
     needs |= {"run"} & {"run" for part in parts if part.of_run}
     inputs = prepare.inputs(options.run, work, quick=options.quick, needs=needs)
+    if options.rounds is not None:
+        parts = tuple(
+            dataclasses.replace(part, n_rounds=min(part.n_rounds, options.rounds)) for part in parts
+        )
     n_failed = 0
     for number, part in enumerate(parts, 1):
         print(f"{number} of {len(parts)}: {part.name} ...", file=sys.stderr, flush=True)
@@ -60,7 +65,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not found:
         print("no document: nothing was measured", file=sys.stderr)
         return 1
-    made = Document.of(found, shlex.join(["python", "-m", "benchmarks.suite", *public(given)]))
+    words = public(given) if missing or options.quick else ["--noisy"] * options.noisy
+    made = Document.of(found, shlex.join(["python", "-m", "benchmarks.suite", *words]))
     made.write(out)
     for path in page.write(made, out):
         print(f"written: {path}", file=sys.stderr)
@@ -79,6 +85,7 @@ def _parser() -> argparse.ArgumentParser:
         metavar="FOLDER",
         help=f"a trained mnist run (without: {prepare.N_EPOCHS} epochs are trained first)",
     )
+    parser.add_argument("--rounds", type=int, help="at most so many, where a part has more")
     parser.add_argument("--noisy", action="store_true", help="other programs run: say so")
     parser.add_argument(
         "--allow-missing", action="store_true", help="write the document of what is there"

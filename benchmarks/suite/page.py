@@ -20,6 +20,7 @@ from benchmarks.suite.words import (
     table,
 )
 from fastgan.plots import theme_of
+from fastgan.report_parts import fewer_colours
 from fastgan.themes import Theme
 
 THEMES = ("light", "dark")
@@ -99,7 +100,7 @@ def write(document: Document, folder: Path) -> list[Path]:
                 path.unlink(missing_ok=True)
                 continue
             folder.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(content)
+            path.write_bytes(fewer_colours(content))
             drawn.append(path)
             names.add(name)
     return [*drawn, written(folder / "README.md", text(document, names))]

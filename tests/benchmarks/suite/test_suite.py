@@ -137,7 +137,7 @@ def test_folders_of_this_machine_stay_out_of_the_document(suite: ModuleType) -> 
     command = sys.modules["benchmarks.suite.__main__"]
     given = ["--run", "/somewhere/run", "--resume", "--work=/else", "--out", "/there", "--noisy"]
     assert command.public(given) == ["--resume", "--noisy"]
-    part = suite.parts.chosen("training_step:mnist:trained")[0]
+    (part,) = suite.parts.chosen("training_step:mnist:trained")
     inputs = suite.parts.Inputs(Path("/somewhere/run"), Path("/else/samples.npy"))
     assert command.command_of(part, inputs) == (
         "python -m benchmarks.run training_step:mnist:trained --rounds 15 --budget 20 --run RUN"
