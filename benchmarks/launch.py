@@ -6,11 +6,14 @@ would put the source folder first.
 
 from __future__ import annotations
 
+import runpy
 import sys
+from pathlib import Path
 
-from memory_child import import_benchmarks
-
-del sys.path[0]  # this folder, whose modules are nobody's but the benchmarks'
+FOLDER = Path(__file__).resolve().parent
 
 if __name__ == "__main__":
+    # this folder, unless PYTHONSAFEPATH keeps it out: its modules are nobody's but the benchmarks'
+    sys.path[:] = [entry for entry in sys.path if Path(entry).resolve() != FOLDER]
+    import_benchmarks = runpy.run_path(str(FOLDER / "memory_child.py"))["import_benchmarks"]
     sys.exit(import_benchmarks(sys.argv[1]).main(sys.argv[2:]))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -167,3 +168,18 @@ def test_what_the_kernel_counts_is_read(
     stat.write_text("cpu  10 1 5 80 4 0 0 0 7 0\ncpu0 5 0 2 40 2 0 0 0 3 0\n", encoding="ascii")
     monkeypatch.setattr(quiet, "STAT", stat)
     assert quiet._times() == (100, 84)
+
+
+@pytest.mark.parametrize("is_safe", [True, False])
+def test_a_part_in_a_process_of_its_own(
+    suite: ModuleType, tmp_path: Path, is_safe: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Python may keep a script's folder out of its path, as these tests do, or not."""
+    if not is_safe:
+        monkeypatch.delenv("PYTHONSAFEPATH", raising=False)
+    launch = sys.modules["benchmarks.suite.__main__"].LAUNCH
+    command = [sys.executable, str(launch), "run", "dropout", "--quick", "--no-compile"]
+    command += ["--out", str(tmp_path), "--name", "found"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert json.loads((tmp_path / "found.json").read_text(encoding="utf-8"))
