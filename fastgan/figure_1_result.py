@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from fastgan import recipes, theory
 from fastgan.figure_1_snapshot import SAMPLE_COUNTS, Snapshot
-from fastgan.flat_json import read_fields
+from fastgan.flat_json import checked_fields, read_object
 from fastgan.recipes import Recipe
 
 # Panel (c) is the first moment after G began to move whose divergence is at most this share of the
@@ -93,20 +93,15 @@ class Figure1:
         ValueError
             If the text is not JSON, or not such an object; the message names the field.
         """
-        try:
-            values = json.loads(text)
-        except ValueError as error:
-            raise ValueError(f"figure 1: expected JSON, got {error}") from error
-        if not isinstance(values, dict):
-            raise ValueError(f"figure 1: expected a JSON object, got {type(values).__name__}")
+        values = read_object(text, "figure 1")
         told, snapshots = values.pop("recipe", None), values.pop("snapshots", None)
         if not isinstance(told, str):
             raise ValueError("figure 1: recipe: expected the text of a recipe.toml")
         if not isinstance(snapshots, list) or not snapshots:
             raise ValueError("figure 1: snapshots: expected a list of at least one")
-        flat = read_fields(_Flat, json.dumps(values), "figure 1")
+        flat = checked_fields(_Flat, values, "figure 1")
         read = tuple(
-            Snapshot(**read_fields(Snapshot, json.dumps(one), f"figure 1: snapshot {number}"))
+            Snapshot(**checked_fields(Snapshot, one, f"figure 1: snapshot {number}"))
             for number, one in enumerate(snapshots)
         )
         lengths = {

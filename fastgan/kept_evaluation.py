@@ -85,7 +85,7 @@ def check_samples_folder(folder: Path, name: str) -> None:
     ValueError
         If the folder holds a training run, or the name is empty or not a line of printable text.
     """
-    if not name.strip() or not name.isprintable():
+    if not _is_name(name):
         raise ValueError(f"name: expected a line of printable text, got {name!r}")
     if (folder / "recipe.toml").exists():
         raise ValueError(f"out: expected a folder without a training run, got {folder}")
@@ -118,13 +118,20 @@ def read_model_name(folder: Path) -> str | None:
     Raises
     ------
     ValueError
-        If it is damaged; the message names the file.
+        If it is damaged, or the name is none that :func:`keep_samples_evaluation` writes; the
+        message names the file.
     """
     path = folder / MODEL
     if not path.is_file():
         return None
     values = read_object(path.read_bytes(), str(path))
     name = values.get("name")
-    if set(values) != {"name"} or not isinstance(name, str) or not name.strip():
+    if set(values) != {"name"} or not isinstance(name, str):
         raise ValueError(f"{path}: expected an object with a name only, got {values!r:.80}")
+    if not _is_name(name):
+        raise ValueError(f"{path}: name: expected a line of printable text, got {name!r:.80}")
     return name
+
+
+def _is_name(name: str) -> bool:
+    return bool(name.strip()) and name.isprintable()

@@ -19,7 +19,9 @@ from fastgan.checks import check_integer
 from fastgan.data import Dataset, load_dataset
 from fastgan.failures import Failures
 from fastgan.files import write_atomically
+from fastgan.flat_json import checked_fields, read_object
 from fastgan.processes import Processes
+from fastgan.reading import read_small
 from fastgan.recipes import Recipe
 from fastgan.runs import STAGE_FOLDER, Run, holds_run
 from fastgan.training import TrainingOptions, train
@@ -186,16 +188,17 @@ def _record(base: Path, first: int, lost: Sequence[LostSeed], result: int | None
 def _read(path: Path) -> dict[str, Any]:
     if not path.is_file():
         return {}
-    try:
-        entries = json.loads(path.read_text(encoding="utf-8"))
-        for entry in entries.values():
-            for lost in entry["lost"]:
-                LostSeed(**lost)
-            if not isinstance(entry["result"], int | None):
-                raise TypeError(f"result {entry['result']!r} is no seed")
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise ValueError(f"{path}: this record of restarts is damaged: {error!r}") from error
-    return dict(entries)
+    damaged = f"{path}: this record of restarts is damaged"
+    entries = read_object(read_small(path), damaged)
+    for first, entry in entries.items():
+        if not isinstance(entry, dict) or not isinstance(entry.get("lost"), list):
+            raise ValueError(f"{damaged}: {first}: expected an object with a list of lost seeds")
+        for lost in entry["lost"]:
+            checked_fields(LostSeed, lost, f"{damaged}: {first}: lost")
+        result = entry.get("result", "nothing")
+        if result is not None and type(result) is not int:
+            raise ValueError(f"{damaged}: {first}: result: expected a seed, got {result!r:.100}")
+    return entries
 
 
 def _lost_run(folder: Path) -> Run | None:

@@ -304,7 +304,8 @@ def _put(module: nn.Module, own: dict[str, Tensor], path: Path, prefix: str) -> 
 def read_metrics(path: Path) -> list[dict[str, Any]]:
     """Read the whole lines of a ``metrics.jsonl``; none if there is no file.
 
-    Only the last line may be torn (a run killed while it wrote); ValueError if another is.
+    Only the last line may be torn (a run killed while it wrote); ValueError if another is, or
+    lacks ``epoch`` or ``step``.
     """
     if not path.is_file():
         return []
@@ -317,8 +318,14 @@ def read_metrics(path: Path) -> list[dict[str, Any]]:
             if number == len(lines) - 1:
                 break
             raise
-        if not isinstance(record, dict) or type(record.get("step")) is not int:
-            raise ValueError(f"{path}: line {number}: expected an object with a step")
+        if not isinstance(record, dict):
+            raise ValueError(f"{path}: line {number}: expected an object, got {record!r:.100}")
+        for name in ("step", "epoch"):
+            if type(record.get(name)) is not int:
+                raise ValueError(
+                    f"{path}: line {number}: {name}: expected a whole number, got "
+                    f"{record.get(name, 'nothing')!r:.100}"
+                )
         records.append(record)
     return records
 

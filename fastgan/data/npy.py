@@ -1,8 +1,8 @@
 """The header of NumPy's ``.npy`` format, read by a grammar: nothing in it is evaluated.
 
-NumPy's own reader makes room for as many bytes as the header says it has, and hands them to
-Python's parser. Every writer of the format prints the same three entries, which is all that is
-taken here.
+NumPy's own reader makes room for as many bytes as the header says it has (2.4.6: 4 GiB for a file
+of 13 bytes), and hands them to Python's parser. Every writer of the format prints the same three
+entries, which is all that is taken here.
 """
 
 from __future__ import annotations

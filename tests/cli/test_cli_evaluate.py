@@ -217,10 +217,11 @@ def test_two_evaluations_in_a_folder(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ['{"name": 3}', '{"name": " "}', '{"name": "a", "b": 1}', "[]", "{"]
+    "text",
+    ['{"name": 3}', '{"name": " "}', r'{"name": "a\nb"}', '{"name": "a", "b": 1}', "[]", "{"],
 )
 def test_a_name_that_is_damaged(tmp_path: Path, text: str) -> None:
     assert read_model_name(tmp_path) is None
     (tmp_path / "model.json").write_text(text)
-    with pytest.raises(ValueError, match=r"model\.json: expected"):
+    with pytest.raises(ValueError, match=r"model\.json: (name: )?expected"):
         read_model_name(tmp_path)

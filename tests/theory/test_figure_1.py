@@ -199,3 +199,5 @@ def test_what_is_no_json_is_told() -> None:
         Figure1.from_json("{")
     with pytest.raises(ValueError, match="figure 1: expected a JSON object, got list"):
         Figure1.from_json("[]")
+    with pytest.raises(ValueError, match="figure 1: expected JSON, got one nested too deeply"):
+        Figure1.from_json("[" * 100_000)

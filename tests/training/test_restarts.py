@@ -198,7 +198,7 @@ def test_records_of_other_seeds_stay(tmp_path):
 
 @pytest.mark.parametrize(
     "content", ["", "[]", '{"0": {}}', '{"0": {"lost": [{"seed": 1}], "result": 2}}',
-                '{"0": {"lost": [], "result": "two"}}'],
+                '{"0": {"lost": [], "result": "two"}}', '{"0": {"lost": []}}', "[" * 100_000],
 )  # fmt: skip
 def test_a_damaged_record_is_told(tmp_path, content):
     run = train(TINY, dataset=tiny_dataset(), folder=tmp_path / "seed-3", n_epochs=1)

@@ -149,7 +149,19 @@ def test_damage_elsewhere_is_told(tmp_path):
     with pytest.raises(ValueError, match="line 1: expected JSON"):
         read_metrics(path)
     path.write_text("[]\n" + json.dumps(record(1)) + "\n")
-    with pytest.raises(ValueError, match="line 1: expected an object with a step"):
+    with pytest.raises(ValueError, match=r"line 1: expected an object, got \[\]"):
+        read_metrics(path)
+
+
+@pytest.mark.parametrize(
+    ("name", "line"),
+    [("epoch", '{"step": 1}'), ("epoch", '{"step": 1, "epoch": 1.5}'), ("step", '{"epoch": true}')],
+)
+def test_a_line_without_its_place_is_told(tmp_path, name, line):
+    path = tmp_path / "metrics.jsonl"
+    path.write_text(line + "\n" + json.dumps(record(2)) + "\n")
+    sentence = rf"metrics\.jsonl: line 1: {name}: expected a whole number, got"
+    with pytest.raises(ValueError, match=sentence):
         read_metrics(path)
 
 
