@@ -2,7 +2,7 @@
 
 Eight bytes with the length of a JSON header, the header, the tensors' bytes one after the other.
 Files are written by the safetensors library. They are read here, into memory of their own: that
-library maps a file, and a mapped file that another process cuts short kills the reader.
+library (0.8.0) maps a file, and a mapped file that another process cuts short kills the reader.
 """
 
 from __future__ import annotations
