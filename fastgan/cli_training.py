@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from fastgan.cli_processes import launched_command
 from fastgan.cli_shared import (
     Data,
     Device,
@@ -84,8 +85,6 @@ def train(
 
     Started by torchrun, its processes share each batch, and the first of them writes and speaks.
     """
-    from fastgan.failures import ElsewhereError
-    from fastgan.processes import launched
     from fastgan.training import TrainingOptions
 
     options = TrainingOptions(
@@ -97,20 +96,14 @@ def train(
         tensorboard=tensorboard,
         progress=False if quiet else None,
     )
-    with launched(device) as (processes, own_device):
+    with launched_command(device) as (processes, own_device):
         set_up(threads, quiet or not processes.is_first)
         options = dataclasses.replace(options, device=own_device)
-        try:
+        with processes.together():
             chosen, out = _what_to_train(recipe, data, epochs, seed, out, resume, restarts)
             dataset = dataset_of(chosen.dataset, folder)
-            group = processes.group
-            code = _train(chosen, dataset, out, restarts, options, quiet, processes.is_first, group)
-        except ElsewhereError:  # that process tells it
-            raise typer.Exit(2) from None
-        except KeyboardInterrupt:
-            if processes.is_first:
-                raise
-            raise typer.Exit(130) from None
+        group = processes.group
+        code = _train(chosen, dataset, out, restarts, options, quiet, processes.is_first, group)
     if code != 0:
         raise typer.Exit(code)
 

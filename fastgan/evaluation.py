@@ -18,9 +18,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch.distributed as dist
 
 from fastgan.data import Dataset, load_dataset, load_folds
+from fastgan.ops.sharing import check_same_arguments
 from fastgan.parzen_protocol import Options, Progress, checked_sigmas, choose, score, sigma_data
+from fastgan.processes import Processes
 from fastgan.published import (
     COMPARABILITY_WARNING,
     FOLD_ERROR_NOTE,
@@ -34,7 +37,7 @@ from fastgan.published import (
 )
 from fastgan.samples import Array, Samples, draw_samples
 from fastgan.scores import Evaluation, FoldEvaluation, SigmaChoice
-from fastgan.streamed_evaluation import evaluate_stream
+from fastgan.streamed_evaluation import evaluate_stream, same_everywhere
 
 __all__ = [
     "COMPARABILITY_WARNING",
@@ -92,7 +95,8 @@ def choose_sigma(
         If a shape does not fit, the grid is empty or holds a sigma that is not positive and
         finite, there is no validation image or no sample, or a number is not finite.
     """
-    return choose(validation, Samples(samples), checked_sigmas(sigmas), impl, progress)
+    grid = checked_sigmas(sigmas)
+    return choose(validation, Samples(samples), grid, impl, progress, Processes())
 
 
 def evaluate(
@@ -107,6 +111,7 @@ def evaluate(
     impl: str = "auto",
     progress: Progress | None = None,
     checkpoint: str | os.PathLike[str] | None = None,
+    process_group: dist.ProcessGroup | None = None,
 ) -> Evaluation:
     """Return the Parzen-window log-likelihood of a data set's test images, with its errors.
 
@@ -137,11 +142,18 @@ def evaluate(
     impl : {"auto", "reference", "native", "triton"}
     progress : callable (n_done, n_total), optional
         Called as samples are worked through; they are worked through twice, for sigma and test,
-        and once where there are more than 10,000.
+        and once where there are more than 10,000. By the first process only.
     checkpoint : path, optional
-        A file where a pass over more than 10,000 samples is written down every five minutes and
-        when it is interrupted. The same call goes on with it, to the same bits; it is removed at
-        the end.
+        A file where a pass over more than 10,000 samples is written down every minute (at the end
+        of a block of at most 50,000 samples) and when it is interrupted. The same call goes on with
+        it, to the same bits; it is removed at the end. What is found there and is of another
+        evaluation, or damaged, is moved aside with a warning. On a full disk the pass goes on, with
+        a warning.
+    process_group : torch.distributed.ProcessGroup, optional
+        The processes that share the work: ``torch.distributed.group.WORLD``, or any group. Each of
+        them calls with the same arguments and gets the same evaluation, to the bits of one process
+        if the model draws the same samples in each (a :class:`fastgan.Generator` does). None: this
+        process alone.
 
     Returns
     -------
@@ -159,22 +171,64 @@ def evaluate(
     ValueError
         If shapes do not fit the data set, ``n_samples`` is below 1 or more than the array holds,
         a number is not finite, or an option is unknown.
+    fastgan.processes.ProcessFailedError
+        (a RuntimeError) If another process of the group failed, or is gone.
     """
+    path = None if checkpoint is None else Path(checkpoint)
+    found = evaluate_keeping_part(
+        model_or_samples,
+        dataset,
+        n_samples=n_samples,
+        sigmas=sigmas,
+        sigma_variant=sigma_variant,
+        seed=seed,
+        n_blocks=n_blocks,
+        impl=impl,
+        progress=progress,
+        checkpoint=path,
+        process_group=process_group,
+    )
+    if path is not None and Processes(process_group).is_first:
+        path.unlink(missing_ok=True)
+    return found
+
+
+def evaluate_keeping_part(
+    model_or_samples: Any,
+    dataset: Dataset | str,
+    *,
+    n_samples: int | None = None,
+    sigmas: Sequence[float] | None = None,
+    sigma_variant: str = "paper",
+    seed: int = 0,
+    n_blocks: int = 50,
+    impl: str = "auto",
+    progress: Progress | None = None,
+    checkpoint: Path | None = None,
+    process_group: dist.ProcessGroup | None = None,
+) -> Evaluation:
+    """Do what :func:`evaluate` does, and leave the checkpoint for when the answer is safe."""
     started = time.perf_counter()
-    dataset = load_dataset(dataset) if isinstance(dataset, str) else dataset
-    _check_n_blocks(n_blocks)
-    images, grid = sigma_data(dataset, sigma_variant, sigmas, seed)
-    samples = draw_samples(model_or_samples, n_samples, seed)
-    _check_features(samples, dataset)
+    processes = Processes(process_group)
+    with processes.together():
+        dataset = load_dataset(dataset) if isinstance(dataset, str) else dataset
+        _check_n_blocks(n_blocks)
+        images, grid = sigma_data(dataset, sigma_variant, sigmas, seed)
+    _check_same(
+        processes, model_or_samples, [dataset], n_samples, grid, sigma_variant, seed, n_blocks, impl
+    )
+    samples = _samples_of(model_or_samples, [dataset], n_samples, seed, processes)
     n = samples.n_samples
     if n > N_SAMPLES_PUBLISHED:
-        options = Options(len(images), sigma_variant, seed, n_blocks, impl, progress)
-        path = None if checkpoint is None else Path(checkpoint)
-        return evaluate_stream(samples, dataset, images, grid, options, started, path)
+        options = Options(len(images), sigma_variant, seed, n_blocks, impl, progress, processes)
+        return evaluate_stream(samples, dataset, images, grid, options, started, checkpoint)
     passes = [None if progress is None else _from(progress, start, 2 * n) for start in (0, n)]
-    choice = choose(images, samples, grid, impl, passes[0])
-    options = Options(len(images), sigma_variant, seed, n_blocks, impl, passes[1])
-    return score(samples, dataset, choice, options, started)
+    choice = choose(images, samples, grid, impl, passes[0], processes)
+    options = Options(len(images), sigma_variant, seed, n_blocks, impl, passes[1], processes)
+    found: Evaluation = same_everywhere(
+        score(samples, dataset, choice, options, started), Evaluation, processes
+    )
+    return found
 
 
 def evaluate_folds(
@@ -188,6 +242,7 @@ def evaluate_folds(
     n_blocks: int = 50,
     impl: str = "auto",
     progress: Progress | None = None,
+    process_group: dist.ProcessGroup | None = None,
 ) -> FoldEvaluation:
     """Evaluate one model on every fold of a data set, and aggregate over the folds.
 
@@ -197,11 +252,18 @@ def evaluate_folds(
     :func:`fastgan.data.load_folds` returns them, or the name or path that it takes. Other
     arguments, results and errors are those of :func:`evaluate` and :func:`aggregate_folds`.
     """
-    datasets = load_folds(datasets) if isinstance(datasets, str) else datasets
-    if not datasets:
-        raise ValueError("datasets: expected at least one fold, got none")
-    _check_n_blocks(n_blocks)
-    samples = draw_samples(model_or_samples, n_samples, seed)
+    processes = Processes(process_group)
+    with processes.together():
+        datasets = load_folds(datasets) if isinstance(datasets, str) else datasets
+        if not datasets:
+            raise ValueError("datasets: expected at least one fold, got none")
+        _check_n_blocks(n_blocks)
+        of_folds = [sigma_data(dataset, sigma_variant, sigmas, seed) for dataset in datasets]
+    grids = [grid for _, grid in of_folds]
+    _check_same(
+        processes, model_or_samples, datasets, n_samples, grids, sigma_variant, seed, n_blocks, impl
+    )
+    samples = _samples_of(model_or_samples, datasets, n_samples, seed, processes)
     n_passes = 2 * len(datasets)
 
     def part(number: int) -> Progress | None:
@@ -209,12 +271,10 @@ def evaluate_folds(
         return None if progress is None else _from(progress, number * n, n_passes * n)
 
     n_images, choices, seconds = [], [], []
-    for number, dataset in enumerate(datasets):
+    for number, (images, grid) in enumerate(of_folds):
         started = time.perf_counter()
-        _check_features(samples, dataset)
-        images, grid = sigma_data(dataset, sigma_variant, sigmas, seed)
         n_images.append(len(images))
-        choices.append(choose(images, samples, grid, impl, part(number)))
+        choices.append(choose(images, samples, grid, impl, part(number), processes))
         seconds.append(time.perf_counter() - started)
     if sigma_variant == "gmmn":
         choices = _one_sigma(choices)
@@ -222,9 +282,10 @@ def evaluate_folds(
     for number, (dataset, choice) in enumerate(zip(datasets, choices, strict=True)):
         started = time.perf_counter() - seconds[number]
         passed = part(len(datasets) + number)
-        options = Options(n_images[number], sigma_variant, seed, n_blocks, impl, passed)
+        options = Options(n_images[number], sigma_variant, seed, n_blocks, impl, passed, processes)
         folds.append(score(samples, dataset, choice, options, started))
-    return aggregate_folds(folds)
+    found: FoldEvaluation = same_everywhere(aggregate_folds(folds), FoldEvaluation, processes)
+    return found
 
 
 def aggregate_folds(folds: Sequence[Evaluation]) -> FoldEvaluation:
@@ -257,6 +318,36 @@ def _check_n_blocks(n_blocks: int) -> None:
     # every block costs n_test float64 numbers
     if not 2 <= n_blocks <= 1_000:
         raise ValueError(f"n_blocks: expected a number from 2 to 1,000, got {n_blocks}")
+
+
+def _samples_of(
+    source: Any,
+    datasets: Sequence[Dataset],
+    n_samples: int | None,
+    seed: int,
+    processes: Processes,
+) -> Samples:
+    """Return the samples to judge, on every process, if they fit the data."""
+    samples = draw_samples(source, n_samples, seed, processes)
+    with processes.together():
+        for dataset in datasets:
+            _check_features(samples, dataset)
+    return samples
+
+
+def _check_same(
+    processes: Processes, source: Any, datasets: Sequence[Dataset], *options: Any
+) -> None:
+    """Raise ``ValueError`` on every process where they were not asked the same."""
+    if processes.size == 1:
+        return
+    shape = getattr(source, "shape", None)
+    check_same_arguments(
+        processes,
+        samples=type(source).__name__ if shape is None else (tuple(shape), str(source.dtype)),
+        datasets=[(d.name, *(tuple(x.shape) for x in (d.test, d.validation))) for d in datasets],
+        options=options,
+    )
 
 
 def _check_features(samples: Samples, dataset: Dataset) -> None:

@@ -1,19 +1,11 @@
-"""Errors that processes tell each other of, so that where one ends all do, and each says why."""
+"""What fails on one of several processes, kept until all meet and end together."""
 
 from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
 
-import torch
-
 from fastgan.processes import Processes
-
-_N_BYTES = 1000  # of what is told of an error
-
-
-class ElsewhereError(RuntimeError):
-    """Another of the processes that share a piece of work failed, and so this one ends too."""
 
 
 class Failures:
@@ -21,7 +13,7 @@ class Failures:
 
     A process alone at work (writing a file, say) keeps its error, for the others would wait for it
     in vain; once all are where they meet, each raises: that process its own error, the others an
-    :class:`ElsewhereError` that quotes it. One process alone raises at once.
+    :class:`fastgan.processes.ElsewhereError` that quotes it. One process alone raises at once.
 
     Parameters
     ----------
@@ -49,20 +41,7 @@ class Failures:
 
     def tell(self) -> None:
         """Raise on every process if one has kept an error; all call it."""
-        if self._processes.size == 1:
-            return
-        error = self._error
-        text = "" if error is None else f"{type(error).__name__}: {error}"
-        content = text.encode(errors="replace")[:_N_BYTES]
-        own = torch.zeros(_N_BYTES, dtype=torch.uint8)
-        own[: len(content)] = torch.frombuffer(bytearray(content + b" "), dtype=torch.uint8)[:-1]
-        told = [bytes(t.tolist()).rstrip(b"\0") for t in self._processes.gather(own)]
-        if error is not None:
-            raise error
-        for rank, words in enumerate(told):
-            if words:
-                said = words.decode(errors="replace")
-                raise ElsewhereError(f"process {rank} of {self._processes.size} failed: {said}")
+        self._processes.tell(self._error)
 
     @contextlib.contextmanager
     def told(self) -> Iterator[None]:

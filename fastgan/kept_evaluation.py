@@ -6,32 +6,104 @@ A folder keeps ONE: ``evaluation.json``, or ``folds.json`` of a data set with fo
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from fastgan.data import Dataset
-from fastgan.evaluation import evaluate, evaluate_folds
-from fastgan.files import write_atomically
+from fastgan.evaluation import evaluate_folds, evaluate_keeping_part
+from fastgan.files import remove_left_over, write_atomically
 from fastgan.flat_json import read_object
+from fastgan.locks import hold
+from fastgan.processes import Processes
 from fastgan.scores import Evaluation, FoldEvaluation
 
 EVALUATION = "evaluation.json"
+PART = "evaluation.part.safetensors"  # of one that is under way
 FOLDS = "folds.json"
 MODEL = "model.json"
 
 
 def evaluate_each_fold(
-    model_or_samples: Any, datasets: Sequence[Dataset], *, checkpoint: Path | None, **options: Any
+    model_or_samples: Any,
+    datasets: Sequence[Dataset],
+    *,
+    part_path: Path | None = None,
+    **options: Any,
 ) -> Evaluation | FoldEvaluation:
     """Evaluate as :func:`fastgan.evaluate`, or by folds where a data set has more than one.
 
-    ``checkpoint`` serves the former only; the options are those that both functions take.
+    The options are those that both functions take; see :func:`evaluate_and_keep`.
     """
-    if len(datasets) == 1:
-        return evaluate(model_or_samples, datasets[0], checkpoint=checkpoint, **options)
-    return evaluate_folds(model_or_samples, datasets, **options)
+    if len(datasets) > 1:
+        return evaluate_folds(model_or_samples, datasets, **options)
+    return evaluate_keeping_part(model_or_samples, datasets[0], checkpoint=part_path, **options)
+
+
+def evaluate_and_keep(
+    model_or_samples: Any,
+    datasets: Sequence[Dataset],
+    *,
+    evaluation_path: Path,
+    folds_path: Path,
+    part_path: Path,
+    name: str | None = None,
+    processes: Processes | None = None,
+    **options: Any,
+) -> Evaluation | FoldEvaluation:
+    """Evaluate, by folds where a data set has more than one, and write the answer to its folder.
+
+    The first process holds a lock on what it writes (one for each ``evaluation_path``), which dies
+    with it. What an evaluation has done so far stays in ``part_path`` until its answer is written:
+    if that fails (a full disk), the same evaluation goes on from there.
+
+    Parameters
+    ----------
+    model_or_samples
+        As :func:`fastgan.evaluate`.
+    datasets : sequence of Dataset
+        All folds of a data set, or the one that has none.
+    evaluation_path, folds_path : Path
+        As :func:`keep_evaluation`. Their folder is made if it is missing.
+    part_path : Path
+        Beside them, the ``checkpoint`` of :func:`fastgan.evaluate`; folds have none.
+    name : str, optional
+        Of a model that is no run: written too, as :func:`keep_samples_evaluation` does.
+    processes : Processes, optional
+        Those that share the work; this one alone if left out.
+    options
+        Those that :func:`fastgan.evaluate` and :func:`fastgan.evaluate_folds` both take.
+
+    Raises
+    ------
+    FolderInUseError
+        (of ``fastgan.locks``, an OSError) If another process evaluates the same.
+    OSError
+        If a file cannot be written.
+    ElsewhereError
+        (of ``fastgan.processes``, a RuntimeError) If another of the processes has one of these.
+    """
+    processes = Processes() if processes is None else processes
+    folder = evaluation_path.parent
+    with contextlib.ExitStack() as held:
+        with processes.together():
+            if processes.is_first:
+                folder.mkdir(parents=True, exist_ok=True)
+                held.enter_context(hold(folder, evaluation_path.stem))
+                for path in (evaluation_path, folds_path, part_path, folder / MODEL):
+                    remove_left_over(path)
+        options |= {"process_group": processes.group}
+        found = evaluate_each_fold(model_or_samples, datasets, part_path=part_path, **options)
+        with processes.together():
+            if processes.is_first:
+                if name is None:
+                    keep_evaluation(found, evaluation_path, folds_path)
+                else:
+                    keep_samples_evaluation(found, folder, name)
+                part_path.unlink(missing_ok=True)
+    return found
 
 
 def keep_evaluation(

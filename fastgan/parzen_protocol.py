@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -19,6 +20,8 @@ from fastgan import ops
 from fastgan.data import Dataset
 from fastgan.jackknife import jackknife_error, log_sums_without_each
 from fastgan.ops.philox import permutation
+from fastgan.ops.sharing import gather_queries
+from fastgan.processes import Processes
 from fastgan.published import GMMN_SIGMA_IMAGES, GMMN_SIGMAS
 from fastgan.samples import Array, Samples
 from fastgan.scores import Evaluation, SigmaChoice
@@ -40,6 +43,7 @@ class Options:
     n_blocks: int
     impl: str
     progress: Progress | None
+    processes: Processes  # that share the work
 
 
 def choose(
@@ -48,11 +52,14 @@ def choose(
     grid: tuple[float, ...],
     impl: str,
     progress: Progress | None,
+    processes: Processes,
 ) -> SigmaChoice:
     """Choose sigma by mean log-likelihood; see :func:`fastgan.evaluation.choose_sigma`."""
-    queries = samples.convert(validation, "validation")
+    with processes.together():
+        queries = samples.convert(validation, "validation")
     total = np.full((len(grid), queries.shape[0]), -np.inf)
-    for sums in log_sums(queries, samples, grid, samples.group_rows(1), impl, progress):
+    rows = samples.group_rows(1)
+    for sums in log_sums(queries, samples, grid, rows, impl, progress, processes):
         total = np.logaddexp(total, sums[0])  # each group is one block
     means = normalised(total, grid, samples.n_samples, samples.n_features).mean(axis=1)
     best = int(np.argmax(means))  # the first of equal maxima, and the grid ascends
@@ -70,8 +77,12 @@ def score(
     """Score every test image at the chosen sigma; see :func:`fastgan.evaluation.evaluate`."""
     n = samples.n_samples
     block_size = -(-n // options.n_blocks)
-    queries = samples.convert(dataset.test, "dataset.test")
-    parts = log_sums(queries, samples, (choice.sigma,), block_size, options.impl, options.progress)
+    with options.processes.together():
+        queries = samples.convert(dataset.test, "dataset.test")
+    sigmas, impl = (choice.sigma,), options.impl
+    parts = log_sums(
+        queries, samples, sigmas, block_size, impl, options.progress, options.processes
+    )
     sums = np.concatenate([part[:, 0] for part in parts])  # (n_blocks, n_test)
     sizes = np.full(len(sums), block_size)
     sizes[-1] = n - block_size * (len(sums) - 1)
@@ -166,13 +177,19 @@ def log_sums(
     block_size: int,
     impl: str,
     progress: Progress | None,
+    processes: Processes,
 ) -> Iterator[NDArray[np.float64]]:
-    """Yield log sums of groups of whole blocks: (n_blocks of the group, n_sigmas, n_queries)."""
+    """Yield log sums of groups of whole blocks: (n_blocks of the group, n_sigmas, n_queries).
+
+    Processes share the queries; each gets the sums of all.
+    """
     n, rows = samples.n_samples, samples.group_rows(block_size)
+    own = queries[processes.share(len(queries))]
     for first in range(0, n, rows):
-        group = samples.block(first, min(first + rows, n))
-        sums = ops.parzen_log_sums(queries, group, sigmas, block_size=block_size, impl=impl)
-        yield sums.cpu().numpy() if isinstance(sums, Tensor) else sums
+        group = samples.shared_block(first, min(first + rows, n))
+        with processes.together():
+            sums = ops.parzen_log_sums(own, group, sigmas, block_size=block_size, impl=impl)
+        yield gather_queries(processes, torch.as_tensor(sums), len(queries)).cpu().numpy()
         if progress is not None:
             progress(min(first + rows, n), n)
 

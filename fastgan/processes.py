@@ -23,6 +23,10 @@ class ProcessFailedError(RuntimeError):
     """Another process that shares the work failed, or is gone."""
 
 
+class ElsewhereError(ProcessFailedError):
+    """Another process failed, which raised an error of its own; this one quotes it and ends too."""
+
+
 class Processes:
     """A process among those that share a piece of work: this one.
 
@@ -178,9 +182,9 @@ class Processes:
     def together(self) -> Iterator[None]:
         """Do one's own part of the work; if that fails on one process, no other waits for it.
 
-        The error is raised where it happened, and ``ProcessFailedError``, which says what it was,
-        on all other processes. (A process that ends needs no such care: the others' exchanges with
-        it fail, as ProcessFailedError too.) All processes come here, and none exchanges anything
+        The error is raised where it happened, and an :class:`ElsewhereError`, which says what it
+        was, on all other processes. (A process that ends needs no such care: the others' exchanges
+        with it fail, as a ProcessFailedError.) All processes come here, and none exchanges anything
         within.
         """
         if self.size == 1:
@@ -191,20 +195,23 @@ class Processes:
             yield
         except Exception as error:
             failed = error
-        if self.any(failed is not None):
-            self._tell_failure(failed)
+        self.tell(failed)
 
-    def _tell_failure(self, failed: Exception | None) -> None:
+    def tell(self, failed: Exception | None) -> None:
+        """Raise on every process if any gives an error: its own there, elsewhere ElsewhereError."""
+        if not self.any(failed is not None):
+            return
         own = torch.zeros(_TOLD_BYTES, dtype=torch.uint8)
         if failed is not None:
-            content = (str(failed) or type(failed).__name__).encode()[:_TOLD_BYTES]
+            text = f"{type(failed).__name__}: {failed}"
+            content = text.encode(errors="replace")[:_TOLD_BYTES]
             own[: len(content)] = torch.frombuffer(bytearray(content), dtype=torch.uint8)
         told = self.gather(own)
         if failed is not None:
             raise failed
         rank = next(r for r, text in enumerate(told) if bool(text.any()))
-        text = bytes(told[rank].tolist()).rstrip(b"\0").decode(errors="replace")
-        raise ProcessFailedError(f"process {rank} of {self.size}: {text}")
+        said = bytes(told[rank].tolist()).rstrip(b"\0").decode(errors="replace")
+        raise ElsewhereError(f"process {rank} of {self.size} failed: {said}")
 
     def barrier(self) -> None:
         """Wait until every process is here."""

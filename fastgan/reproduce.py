@@ -24,7 +24,7 @@ from fastgan.files import write_atomically
 from fastgan.helvetica import helvetica_of
 from fastgan.helvetica_figure import HELVETICA_FIGURE, helvetica_figure
 from fastgan.helvetica_result import Helvetica
-from fastgan.kept_evaluation import evaluate_each_fold, keep_evaluation
+from fastgan.kept_evaluation import evaluate_and_keep
 from fastgan.memorisation import memorisation_of
 from fastgan.memorisation_figure import memorisation_figure
 from fastgan.memorisation_pairs import nearest_pairs
@@ -135,15 +135,16 @@ def reproduce(
     n_test = sum(len(fold.test) for fold in folds)
     by_folds = f" in {len(folds)} folds" if len(folds) > 1 else ""
     say(f"evaluating {n_samples:,} samples on {n_test:,} test images{by_folds}")
-    evaluation = evaluate_each_fold(
+    evaluation = evaluate_and_keep(
         run.generator,
         folds,
+        evaluation_path=run.evaluation_path,
+        folds_path=run.folds_path,
+        part_path=run.evaluation_part_path,
         n_samples=n_samples,
         seed=run.recipe.seed,
         impl=options.impl,
-        checkpoint=run.evaluation_part_path,
     )
-    keep_evaluation(evaluation, run.evaluation_path, run.folds_path)
     say("measuring distances to training images, drawing the figures")
     draw_figures(run, dataset, impl=options.impl)
     report = report_on(run, dataset)

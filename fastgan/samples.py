@@ -11,6 +11,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from fastgan.ops._points import as_tensor
+from fastgan.processes import Processes
 from fastgan.published import N_SAMPLES_PUBLISHED
 
 Array = NDArray[Any] | Tensor
@@ -19,6 +21,7 @@ Array = NDArray[Any] | Tensor
 # for the usual 10,000 samples, and a bounded part of a memory-mapped array at a time.
 GROUP_BYTES = 256 * 2**20
 DRAWN_AT_ONCE = 10_000
+SHARED_ROWS = 1_000  # of a draw that processes share, a generator's own blocks of rows
 _DRAWN = "samples drawn from the model"
 _NEEDS_FLOATS = (
     "pixels are never rescaled here, so bring the numbers to the data set's scale yourself"
@@ -66,9 +69,27 @@ class Samples:
         self.lowest, self.highest = min(self.lowest, lowest), max(self.highest, highest)
         return rows
 
+    def shared_block(self, first: int, last: int) -> Array:
+        """Do what :meth:`block` does, on all processes for the same rows."""
+        return self.block(first, last)
+
+    def own_block(self, first: int, last: int) -> Array:
+        """Do what :meth:`block` does, in parts that are no more than :meth:`rows_at_once`."""
+        step = self.rows_at_once(last - first)
+        if last - first <= step:
+            return self.block(first, last)
+        whole: Array | None = None
+        for start in range(first, last, step):
+            part = self.block(start, min(start + step, last))
+            if whole is None:
+                whole = _empty_like(part, last - first)
+            whole[start - first : start - first + len(part)] = part  # type: ignore[assignment]
+        assert whole is not None  # last > first
+        return whole
+
     def first(self, n_samples: int) -> Samples:
-        """Return the first samples, read once and held."""
-        return Samples(self.block(0, min(n_samples, self.n_samples)), self.name)
+        """Return the first samples, read once and held; on all processes together."""
+        return Samples(self.shared_block(0, min(n_samples, self.n_samples)), self.name)
 
     def rows_at_once(self, block_size: int) -> int:
         """Return how many rows to read at once of blocks that are worked through in turn."""
@@ -125,13 +146,32 @@ class DrawnSamples(Samples):
     n_samples : int
         How many there are.
     seed : int
+    processes : Processes
+        Those that share the drawing of what all of them need.
     """
 
-    def __init__(self, draw: Callable[..., Any], n_samples: int, seed: int) -> None:
-        self._draw, self._seed = draw, seed
-        with torch.no_grad():
+    def __init__(
+        self, draw: Callable[..., Any], n_samples: int, seed: int, processes: Processes
+    ) -> None:
+        self._draw, self._seed, self._processes = draw, seed, processes
+        with processes.together(), torch.no_grad():
             super().__init__(draw(1, seed, first_row=0), _DRAWN)
         self.n_samples = n_samples
+
+    def shared_block(self, first: int, last: int) -> Array:
+        """Draw rows on all processes, each some of them."""
+        processes = self._processes
+        if processes.size == 1:
+            return self.block(first, last)
+        share = processes.share(last - first, unit=SHARED_ROWS)
+        with processes.together():
+            own = _contiguous_floats(self.array[:0])
+            if share.stop > share.start:
+                own = self.block(first + share.start, first + share.stop)
+        gathered = processes.gather_rows(as_tensor(own), last - first, unit=SHARED_ROWS)
+        self.lowest = min(self.lowest, float(gathered.min()))
+        self.highest = max(self.highest, float(gathered.max()))
+        return gathered if isinstance(own, Tensor) else gathered.numpy()
 
     def rows_at_once(self, block_size: int) -> int:
         """Return how many rows to draw at once: some 30 MB of the MNIST recipe's images."""
@@ -152,7 +192,9 @@ class DrawnSamples(Samples):
         return rows
 
 
-def draw_samples(source: Any, n_samples: int | None, seed: int) -> Samples:
+def draw_samples(
+    source: Any, n_samples: int | None, seed: int, processes: Processes | None = None
+) -> Samples:
     """Return the samples to judge: drawn from a model, or the first rows of an array.
 
     Parameters
@@ -164,6 +206,9 @@ def draw_samples(source: Any, n_samples: int | None, seed: int) -> Samples:
     n_samples : int, optional
         10,000 for a model and all rows of an array if left out.
     seed : int
+    processes : Processes, optional
+        Those that share the drawing; each calls with the same arguments. Where the function takes
+        no ``first_row`` the first of them draws, and the others get what it drew.
 
     Raises
     ------
@@ -194,13 +239,40 @@ def draw_samples(source: Any, n_samples: int | None, seed: int) -> Samples:
             "model_or_samples: expected samples as a Tensor or ndarray, an object with "
             f"sample(n_samples, seed), or a function of these two, got {type(source).__name__}"
         )
-    if wanted > N_SAMPLES_PUBLISHED and _takes_first_row(draw):
-        return DrawnSamples(draw, wanted, seed)
-    with torch.no_grad():
-        samples = Samples(draw(wanted, seed), _DRAWN)
-    if samples.n_samples != wanted:
-        raise ValueError(f"model: expected {wanted} samples, it drew {samples.n_samples}")
-    return samples
+    processes = Processes() if processes is None else processes
+    if _takes_first_row(draw) and (wanted > N_SAMPLES_PUBLISHED or processes.size > 1):
+        drawn = DrawnSamples(draw, wanted, seed, processes)
+        return drawn if wanted > N_SAMPLES_PUBLISHED else drawn.first(wanted)
+    samples: Samples | None = None
+    with processes.together():
+        if processes.is_first:
+            with torch.no_grad():
+                samples = Samples(draw(wanted, seed), _DRAWN)
+            if samples.n_samples != wanted:
+                raise ValueError(f"model: expected {wanted} samples, it drew {samples.n_samples}")
+    return _of_the_first(samples, wanted, processes)
+
+
+def _of_the_first(samples: Samples | None, wanted: int, processes: Processes) -> Samples:
+    """Return the first process's samples on every process."""
+    if processes.size == 1 and samples is not None:
+        return samples
+    rows = None if samples is None else samples.block(0, wanted)
+    # what the others cannot know: is it a tensor, of float64, on a GPU, and of how many columns?
+    known = torch.zeros(4, dtype=torch.int64)
+    if rows is not None:
+        of_cuda = isinstance(rows, Tensor) and rows.device.type == "cuda"
+        is_double = as_tensor(rows).dtype == torch.float64
+        known = torch.tensor([isinstance(rows, Tensor), is_double, of_cuda, rows.shape[1]])
+    is_tensor, is_double, of_cuda, n_features = processes.broadcast_(known).tolist()
+    if rows is not None:
+        tensor = as_tensor(rows)
+    else:
+        dtype = torch.float64 if is_double else torch.float32
+        device = "cuda" if of_cuda else "cpu"
+        tensor = torch.empty((wanted, n_features), dtype=dtype, device=device)
+    processes.broadcast_(tensor)
+    return Samples(tensor if is_tensor else tensor.numpy(), _DRAWN)
 
 
 def check_array(array: Any, name: str) -> None:
@@ -242,6 +314,11 @@ def _takes_first_row(draw: Callable[..., Any]) -> bool:
         return "first_row" in inspect.signature(draw).parameters
     except (TypeError, ValueError):  # written in C, without a signature
         return False
+
+
+def _empty_like(rows: Array, n_rows: int) -> Array:
+    shape = (n_rows, *rows.shape[1:])
+    return rows.new_empty(shape) if isinstance(rows, Tensor) else np.empty(shape, rows.dtype)
 
 
 def _contiguous_floats(rows: Array) -> Any:

@@ -4,13 +4,14 @@ The first 10,000 samples are judged as published. Then the sums of the test and 
 over all samples are gathered block by block: at the sigma of the 10,000, for a curve along which
 only the count changes, and at all others that may turn out best on validation at the full count.
 Each block's sum is right on its own, as the jackknife leaves blocks out in turn.
+
+Several processes share the queries of the first samples, and the blocks of all of them.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import hashlib
-import json
 import math
 import time
 from pathlib import Path
@@ -22,10 +23,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from fastgan.data import Dataset
+from fastgan.evaluation_part import EvaluationPart
 from fastgan.ops.parzen_sums import merge_blocks
 from fastgan.parzen_protocol import (
     Options,
-    Progress,
     choose,
     log_sums,
     normalised,
@@ -33,7 +34,9 @@ from fastgan.parzen_protocol import (
     standard_error,
     values_and_error,
 )
+from fastgan.parzen_rounds import work_in_rounds
 from fastgan.parzen_stream import ParzenStream
+from fastgan.processes import Processes
 from fastgan.published import N_SAMPLES_PUBLISHED
 from fastgan.samples import Array, Samples
 from fastgan.scores import Evaluation, SigmaChoice
@@ -42,7 +45,9 @@ from fastgan.scores import Evaluation, SigmaChoice
 # are smaller than that.
 BLOCK_SIZE = 50_000
 FIRST_COUNT = 1_000  # the curve begins here and goes on by factors of ten
-SAVE_SECONDS = 300.0  # between two times that the pass is written down
+SAVE_SECONDS = 60.0  # between two times that the pass is written down, at the ends of blocks
+
+_WRITTEN = 2  # of what a pass writes down: another number is another evaluation
 
 # Two means that are compared are each right to 1e-4 nats, and samples are left out to 1e-6.
 _ROUNDING_NATS = 1e-3
@@ -57,7 +62,7 @@ def evaluate_stream(
     started: float,
     checkpoint: Path | None = None,
 ) -> Evaluation:
-    """Score every test image under more than 10,000 samples.
+    """Score every test image under more than 10,000 samples; the same answer on every process.
 
     Parameters
     ----------
@@ -72,8 +77,10 @@ def evaluate_stream(
     started : float
         ``time.perf_counter()`` at the beginning.
     checkpoint : Path, optional
-        Where the pass is written down every five minutes and when it is interrupted. What is found
-        there of the same evaluation is gone on with, to the same bits. Removed at the end.
+        Where the first process writes the pass down every minute (at the end of a block, which may
+        take longer) and when it is interrupted. What is found there of the same evaluation is gone
+        on with, to the same bits, by any number of processes. Not removed at the end: only the
+        caller knows when the answer is safe.
 
     Raises
     ------
@@ -81,17 +88,15 @@ def evaluate_stream(
         As :func:`fastgan.evaluate`.
     """
     n, n_features = samples.n_samples, samples.n_features
+    processes = options.processes
     first = samples.first(N_SAMPLES_PUBLISHED)
     quiet = dataclasses.replace(options, progress=None)
-    choice = choose(images, first, grid, options.impl, None)
+    choice = choose(images, first, grid, options.impl, None, processes)
     published = score(first, dataset, choice, quiet, started)
     sigmas = contenders(choice, first.n_samples, n, n_features)
-    own = sigmas.index(choice.sigma)
 
-    test, validation = (
-        samples.convert(rows, name)
-        for rows, name in ((dataset.test, "dataset.test"), (images, "validation"))
-    )
+    test = samples.convert(dataset.test, "dataset.test")
+    validation = samples.convert(images, "validation")
     n_test = len(test)
     counts = [count for count in powers_of_ten(n) if count > N_SAMPLES_PUBLISHED]
     queries = _joined(test, validation)
@@ -104,11 +109,43 @@ def evaluate_stream(
         each_block=True,
         impl=options.impl,
     )
-    name = hashlib.sha256(repr((sigmas, n, n_test, stream.block_size, counts)).encode())
+    name = hashlib.sha256(repr((_WRITTEN, sigmas, n, n_test, stream.block_size, counts)).encode())
     for rows in (queries, first.array):
-        name.update(np.ascontiguousarray(_as_array(rows)).tobytes())
-    stream = _Pass(stream, samples, name.hexdigest(), checkpoint).run(options.progress)
+        name.update(np.ascontiguousarray(_as_array(rows)).data)
+    begin = _begin(test, first, choice.sigma, options)
+    part = EvaluationPart(checkpoint, name.hexdigest())
+    stream = _pass_over(stream, samples, part, options)
+    found = None
+    with processes.together():
+        if processes.is_first:
+            found = _evaluation(stream, samples, published, choice, begin, grid, n_test, options)
+            found = dataclasses.replace(found, seconds=time.perf_counter() - started)
+    whole: Evaluation = same_everywhere(found, Evaluation, processes)
+    return whole
 
+
+def same_everywhere(found: Any, kind: Any, processes: Processes) -> Any:
+    """Return the first process's Evaluation or FoldEvaluation on every process."""
+    if processes.size == 1:
+        return found
+    text = processes.from_first(found.to_json() if processes.is_first else "")
+    return kind.from_json(text)
+
+
+def _evaluation(
+    stream: ParzenStream,
+    samples: Samples,
+    published: Evaluation,
+    choice: SigmaChoice,
+    begin: tuple[float, float],
+    grid: tuple[float, ...],
+    n_test: int,
+    options: Options,
+) -> Evaluation:
+    """Return what the whole pass comes to, beside what was published of the first samples."""
+    sigmas = tuple(stream.sigmas.tolist())
+    own = sigmas.index(choice.sigma)
+    n_features = samples.n_features
     final = _as_array(stream.log_likelihood())
     means = final[:, n_test:].mean(axis=1)
     best = int(np.argmax(means))  # the first of equal maxima, and sigmas ascend
@@ -118,13 +155,13 @@ def evaluate_stream(
         for number in {own, best}
     }
     curve = {count: _as_array(values)[own, :n_test] for count, values in stream.curve().items()}
-    curve_means = {FIRST_COUNT: _begin(test, first, choice.sigma, options.impl)}
+    curve_means = {FIRST_COUNT: begin}
     curve_means[N_SAMPLES_PUBLISHED] = (published.mean, published.standard_error)
     for count, values in curve.items():
         curve_means[count] = (float(values.mean()), standard_error(values))
     return dataclasses.replace(
         published,
-        n_samples=n,
+        n_samples=samples.n_samples,
         sigma=sigmas[best],
         sigmas=sigmas,
         validation_means=tuple(float(mean) for mean in means),
@@ -134,7 +171,6 @@ def evaluate_stream(
         sample_standard_error=errors[best],
         n_blocks=len(sizes),
         sample_range=(samples.lowest, samples.highest),
-        seconds=time.perf_counter() - started,
         dropped_nats=float(_as_array(stream.bound())[best, :n_test].mean()),
         protocol_sigma=choice.sigma,
         protocol_sample_standard_error=errors[own],
@@ -172,70 +208,58 @@ def powers_of_ten(n_samples: int) -> list[int]:
     return counts
 
 
-class _Pass:
-    """The pass over all samples, which writes itself down and can be gone on with."""
+def _pass_over(
+    stream: ParzenStream, samples: Samples, part: EvaluationPart, options: Options
+) -> ParzenStream:
+    """Take all samples, from where the part that was written down ends; return the stream.
 
-    def __init__(
-        self, stream: ParzenStream, samples: Samples, name: str, checkpoint: Path | None
-    ) -> None:
-        self._stream, self._samples = stream, samples
-        self._name, self._checkpoint = name, checkpoint
+    That of the first process is the one that has taken them.
+    """
+    processes, progress = options.processes, options.progress
+    with processes.together():
+        if processes.is_first:
+            stream = part.go_on(stream, samples)
+    last_saved, n_saved = time.monotonic(), stream.n_blocks
 
-    def run(self, progress: Progress | None) -> ParzenStream:
-        """Take all samples, and return the stream."""
-        stream, samples = self._go_on(), self._samples
-        step, last_saved = samples.rows_at_once(stream.block_size), time.monotonic()
-        try:
-            for first in range(stream.n_samples, samples.n_samples, step):
-                last = min(first + step, samples.n_samples)
-                stream.update(samples.block(first, last))
-                if progress is not None:
-                    progress(last, samples.n_samples)
-                if time.monotonic() - last_saved > SAVE_SECONDS:
-                    self._save(stream)
-                    last_saved = time.monotonic()
-        except BaseException as error:
-            if stream.n_samples and self._checkpoint is not None:
-                self._save(stream)
-                if isinstance(error, KeyboardInterrupt):
-                    raise KeyboardInterrupt(
-                        f"interrupted after {stream.n_samples:,} of {samples.n_samples:,} samples, "
-                        "which are kept: the same evaluation goes on from there"
-                    ) from None
-            raise
-        if self._checkpoint is not None:
-            self._checkpoint.unlink(missing_ok=True)
-        return stream
-
-    def _save(self, stream: ParzenStream) -> None:
-        if self._checkpoint is None:
+    def after_round(n_done: int) -> None:
+        nonlocal last_saved, n_saved
+        _exchange_range(samples, processes)
+        if not processes.is_first:
             return
-        note = {"evaluation": self._name}
-        note |= {"lowest": self._samples.lowest.hex(), "highest": self._samples.highest.hex()}
-        stream.note = json.dumps(note)
-        stream.save(self._checkpoint)
+        if progress is not None:
+            progress(n_done, samples.n_samples)
+        if time.monotonic() - last_saved > SAVE_SECONDS and stream.n_blocks > n_saved:
+            part.save(stream, samples)
+            last_saved, n_saved = time.monotonic(), stream.n_blocks
 
-    def _go_on(self) -> ParzenStream:
-        """Return the stream that was written down, or a new one where it was another's."""
-        if self._checkpoint is None or not self._checkpoint.is_file():
-            return self._stream
-        array = self._samples.array
-        device = array.device if isinstance(array, Tensor) else None
-        found = ParzenStream.load(self._checkpoint, device)
-        note: dict[str, Any] = json.loads(found.note or "{}")
-        if note.get("evaluation") != self._name:
-            return self._stream
-        samples = self._samples
-        samples.lowest = min(samples.lowest, float.fromhex(note["lowest"]))
-        samples.highest = max(samples.highest, float.fromhex(note["highest"]))
-        return found
+    try:
+        work_in_rounds(stream, processes, samples.own_block, samples.n_samples, after_round)
+    except BaseException as error:
+        is_kept = part.path is not None and stream.n_blocks > 0
+        if processes.is_first and stream.n_blocks > n_saved:
+            is_kept = part.save(stream, samples)
+        if isinstance(error, KeyboardInterrupt) and processes.is_first and is_kept:
+            raise KeyboardInterrupt(
+                f"interrupted after {stream.n_blocks * stream.block_size:,} of "
+                f"{samples.n_samples:,} samples, which are kept: the same evaluation goes on from "
+                "there"
+            ) from None
+        raise
+    return stream
 
 
-def _begin(test: Array, first: Samples, sigma: float, impl: str) -> tuple[float, float]:
+def _exchange_range(samples: Samples, processes: Processes) -> None:
+    """Let all know the lowest and the highest number of the rows that any has read."""
+    both = torch.tensor([samples.lowest, -samples.highest], dtype=torch.float64)
+    lowest, negative = torch.stack(processes.gather(both)).amin(0).tolist()
+    samples.lowest, samples.highest = lowest, -negative
+
+
+def _begin(test: Array, first: Samples, sigma: float, options: Options) -> tuple[float, float]:
     """Return the mean and the standard error at the first count of the curve."""
     begin = first.first(FIRST_COUNT)
-    total = next(log_sums(test, begin, (sigma,), begin.n_samples, impl, None))[0]
-    values = normalised(total, (sigma,), begin.n_samples, begin.n_features)[0]
+    parts = log_sums(test, begin, (sigma,), begin.n_samples, options.impl, None, options.processes)
+    values = normalised(next(parts)[0], (sigma,), begin.n_samples, begin.n_features)[0]
     return float(values.mean()), standard_error(values)
 
 

@@ -108,7 +108,7 @@ def train(
         If the folder cannot be written; the last checkpoint stays whole. ``FolderInUseError`` (of
         ``fastgan.locks``) if another process trains in it.
     ElsewhereError
-        (of ``fastgan.failures``, a RuntimeError) If another of the processes has one of these.
+        (of ``fastgan.processes``, a RuntimeError) If another of the processes has one of these.
     TrainingInterrupted
         (a KeyboardInterrupt) After Ctrl-C to any of the processes, once the state is saved.
     """

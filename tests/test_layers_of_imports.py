@@ -19,9 +19,9 @@ LAYERS = [
     | {"failures", "themes", "plots", "flat_json", "batches", "_sklearn", "averaging", "theory"}
     | {"locks", "processes", "threads", "reading", "safetensors_files"},
     {"backends", "reference", "collapse", "jackknife", "parzen_stream_files"},
-    {"ops", "parzen_blocks", "parzen_stream", "parzen_of_stream"},
+    {"ops", "parzen_blocks", "parzen_stream", "parzen_rounds", "parzen_of_stream"},
     {"recipes", "recipe_files", "data", "samples", "scores", "checkpoints", "best_weights"}
-    | {"memorisation_result", "parzen_protocol", "streamed_evaluation"}
+    | {"memorisation_result", "parzen_protocol", "streamed_evaluation", "evaluation_part"}
     | {"helvetica_result", "hit_statistics", "training_options"},
     {"layers", "costs", "convolutional"},
     {"models", "stages"},
@@ -39,7 +39,7 @@ LAYERS = [
     | {"report_walk", "report_checks", "report_recipe", "report_again", "report"},
     {"algorithm_1"},
     {"reproduce", "tables", "fold_table", "mistakes", "memorisation_table", "helvetica_table"},
-    {"cli", "cli_shared", "cli_training", "cli_figure_1", "cli_algorithm_1"}
+    {"cli", "cli_processes", "cli_shared", "cli_training", "cli_figure_1", "cli_algorithm_1"}
     | {"cli_evaluate", "cli_neighbors", "cli_table"},
     {"__main__"},
 ]

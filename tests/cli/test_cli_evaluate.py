@@ -123,7 +123,8 @@ def test_evaluate_of_samples_by_folds_into_a_folder(faces_run: tuple[Path, str])
     drawn = np.random.Generator(np.random.Philox(2)).random((30, 48, 48)).astype(np.float32)
     np.save("mine.npy", drawn)
     text = succeed("evaluate", "--samples", "mine.npy", "--data", "faces", "--out", "new/mine")
-    assert {path.name for path in Path("new/mine").iterdir()} == {"folds.json", "model.json"}
+    names = {path.name for path in Path("new/mine").iterdir()}
+    assert names == {"folds.json", "model.json", ".evaluation.lock"}
     assert read_model_name(Path("new/mine")) == "mine"
     found = FoldEvaluation.from_json(Path("new/mine/folds.json").read_bytes())
     expected = evaluate_folds(drawn.reshape(30, -1), load_folds("faces"))

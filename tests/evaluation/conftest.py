@@ -74,3 +74,21 @@ def queries(uniform):
 def strategy(request):
     """Each engine in turn, however small the data."""
     return request.param
+
+
+@pytest.fixture
+def small(uniform):
+    """A data set of few images, as the samples are many."""
+    return Dataset(
+        name="noise",
+        train=uniform(40, 5, 1),
+        validation=uniform(30, 5, 2),
+        test=uniform(41, 5, 3),
+        image_shape=(1, 5, 1),
+    )
+
+
+@pytest.fixture
+def many(uniform):
+    """More samples than the protocol prescribes."""
+    return uniform(12_345, 5, 4)

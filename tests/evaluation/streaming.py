@@ -1,6 +1,8 @@
-"""What the tests of streams share: short blocks, a stream of batches, and equality of bits."""
+"""What the tests of streams share: short blocks, batches, a generator, and equality of bits."""
 
 from __future__ import annotations
+
+import dataclasses
 
 import numpy as np
 
@@ -9,6 +11,7 @@ from fastgan.parzen_stream import ParzenStream
 PARZEN_NATS = 1e-4  # what parzen_log_likelihood promises
 BLOCK = 32
 N_SAMPLES = 211
+N_EVALUATED = 12_345  # more than the protocol prescribes
 
 
 def streamed(queries, batches, sigma=0.3, **options):
@@ -26,3 +29,18 @@ def cut(rows, sizes):
 
 def same_bits(a, b):
     return np.array_equal(np.asarray(a), np.asarray(b))
+
+
+class Model:
+    """A generator of given rows, which remembers what it was asked for."""
+
+    def __init__(self, rows):
+        self.rows, self.asked = rows, []
+
+    def sample(self, n_samples, seed, *, first_row=0):
+        self.asked.append((first_row, n_samples, seed))
+        return self.rows[first_row : first_row + n_samples]
+
+
+def without_seconds(found):
+    return dataclasses.replace(found, seconds=0.0)

@@ -12,44 +12,14 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.special import logsumexp
+from streaming import N_EVALUATED as N_SAMPLES
+from streaming import PARZEN_NATS, Model, without_seconds
 
 from fastgan import report_score, samples, streamed_evaluation
 from fastgan.data import Dataset
 from fastgan.evaluation import choose_sigma, evaluate, evaluate_folds
-from fastgan.parzen_stream import ParzenStream
 from fastgan.scores import Evaluation
 from fastgan.streamed_evaluation import contenders, powers_of_ten
-
-PARZEN_NATS = 1e-4  # what parzen_log_likelihood promises
-N_SAMPLES = 12_345
-
-
-@pytest.fixture
-def small(uniform):
-    """A data set of few images, as the samples are many."""
-    return Dataset(
-        name="noise",
-        train=uniform(40, 5, 1),
-        validation=uniform(30, 5, 2),
-        test=uniform(41, 5, 3),
-        image_shape=(1, 5, 1),
-    )
-
-
-@pytest.fixture
-def many(uniform):
-    return uniform(N_SAMPLES, 5, 4)
-
-
-class Model:
-    """A generator of given rows, which remembers what it was asked for."""
-
-    def __init__(self, rows):
-        self.rows, self.asked = rows, []
-
-    def sample(self, n_samples, seed, *, first_row=0):
-        self.asked.append((first_row, n_samples, seed))
-        return self.rows[first_row : first_row + n_samples]
 
 
 def log_likelihoods(queries, centres, sigma, left_out=slice(0, 0)):
@@ -76,10 +46,6 @@ def jackknife_by_hand(queries, centres, sigma, size):
     pseudo = ratio * whole - (ratio - 1) * left
     centre = len(blocks) * whole - ((1 - 1 / ratio) * left).sum()
     return math.sqrt(np.mean((pseudo - centre) ** 2 / (ratio - 1))), len(blocks)
-
-
-def without_seconds(found):
-    return dataclasses.replace(found, seconds=0.0)
 
 
 # the numbers
@@ -293,66 +259,6 @@ def test_progress_goes_to_the_end_once(small, many):
     done = [step[0] for step in seen]
     assert done == sorted(set(done))
     assert seen[-1] == (N_SAMPLES, N_SAMPLES)
-
-
-# cut and continued
-
-
-class Interrupted(Model):
-    """A generator that is interrupted once, at the row given."""
-
-    def __init__(self, rows, at):
-        super().__init__(rows)
-        self.at = at
-
-    def sample(self, n_samples, seed, *, first_row=0):
-        if first_row <= self.at < first_row + n_samples and n_samples < 10_000:
-            self.at = -1
-            raise KeyboardInterrupt
-        return super().sample(n_samples, seed, first_row=first_row)
-
-
-@pytest.mark.parametrize("at", [100, 5_000, 12_344])
-def test_an_interrupted_evaluation_goes_on_to_the_same_bits(small, many, tmp_path, monkeypatch, at):
-    monkeypatch.setattr(samples, "DRAWN_AT_ONCE", 170)
-    path = tmp_path / "evaluation.part"
-    model = Interrupted(many, at)
-    told = "^$" if at == 100 else "interrupted after .* of 12,345 samples, which are kept"
-    with pytest.raises(KeyboardInterrupt, match=told):
-        evaluate(model, small, n_samples=N_SAMPLES, checkpoint=path)
-    assert path.exists() is (at > 100)
-    model.asked.clear()
-    found = evaluate(model, small, n_samples=N_SAMPLES, checkpoint=path)
-    assert without_seconds(found) == without_seconds(evaluate(many, small))
-    again = [first for first, n_rows, _ in model.asked if 1 < n_rows < 10_000]
-    assert again[0] == (at // 170 * 170 if at == 5_000 else again[0])
-    assert again[0] == 0 if at == 100 else again[0] > at - 500
-    assert not path.exists()
-
-
-def test_the_pass_is_written_down_as_it_goes(small, many, tmp_path, monkeypatch):
-    monkeypatch.setattr(streamed_evaluation, "SAVE_SECONDS", 0.0)
-    saved = []
-    save = ParzenStream.save
-    monkeypatch.setattr(
-        ParzenStream, "save", lambda self, path: (saved.append(self.n_samples), save(self, path))
-    )
-    evaluate(many, small, checkpoint=tmp_path / "part")
-    assert len(saved) == 50
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_what_another_evaluation_wrote_down_is_not_gone_on_with(small, many, tmp_path, monkeypatch):
-    monkeypatch.setattr(samples, "DRAWN_AT_ONCE", 170)
-    path = tmp_path / "evaluation.part"
-    with pytest.raises(KeyboardInterrupt):
-        evaluate(Interrupted(many, 6_000), small, n_samples=N_SAMPLES, checkpoint=path)
-    other = many.flip(0)
-    found = evaluate(Model(other), small, n_samples=N_SAMPLES, checkpoint=path)
-    assert without_seconds(found) == without_seconds(evaluate(other, small))
-    path.write_bytes(b"not a stream")
-    with pytest.raises(ValueError, match="not a whole safetensors file"):
-        evaluate(Model(other), small, n_samples=N_SAMPLES, checkpoint=path)
 
 
 # written and read

@@ -83,7 +83,7 @@ def test_every_process_gets_the_neighbours_of_one(n_processes: int, tmp_path: Pa
         assert differing == []
         assert refused[0].startswith("ValueError: process_group: arguments: expected the same on")
         own = rank == n_processes - 1
-        assert refused[1].startswith("ValueError: k" if own else "ProcessFailedError: process")
+        assert refused[1].startswith("ValueError: k" if own else "ElsewhereError: process")
         assert "k: expected" in refused[1]
 
 
