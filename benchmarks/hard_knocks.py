@@ -87,14 +87,16 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument(
         "--processes", type=int, nargs="+", default=[1], help="one of these each time, at random"
     )
+    parser.add_argument("--only", choices=("training", "evaluation"), help="both by default")
     options = parser.parse_args(arguments)
     chance = random.Random(options.seed)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        found = [
-            kill_training(folder, options.kills, options.processes, chance),
-            kill_evaluation(folder, options.kills, options.processes, chance),
-        ]
+        found = []
+        if options.only != "evaluation":
+            found.append(kill_training(folder, options.kills, options.processes, chance))
+        if options.only != "training":
+            found.append(kill_evaluation(folder, options.kills, options.processes, chance))
     print("\n".join(series.sentence() for series in found))
     return int(any(series.faults for series in found))
 
@@ -121,6 +123,8 @@ def kill_evaluation(
     """Kill evaluations of a run, of the samples of seeds 0, 1, ..., until there were so many."""
     found = Found("evaluation")
     trained = folder / "whole-0"
+    if not trained.exists():
+        _to_its_end(Job(TRAINING, trained, 0))
     for seed in range(1_000):
         if found.n_kills >= n_kills:
             break
@@ -265,10 +269,19 @@ def differences_of_runs(whole: Path, killed: Path) -> Iterator[str]:
     records = [[{**r, "seconds": 0} for r in run.metrics + run.warnings] for run in (ours, theirs)]
     if records[0] != records[1]:
         yield "the metrics differ"
-    for path in (theirs.best_path, *sorted(theirs.samples_folder.glob("*.png"))):
+    if not ours.best_path.is_file() or _weights(ours.best_path) != _weights(theirs.best_path):
+        yield "best.safetensors differs"
+    for path in sorted(theirs.samples_folder.glob("*.png")):
         mine = killed / path.relative_to(whole)
         if not mine.is_file() or mine.read_bytes() != path.read_bytes():
             yield f"{path.name} differs"
+
+
+def _weights(path: Path) -> tuple[dict[str, str], dict[str, bytes]]:
+    """Return what a file says and its weights' bytes; safetensors writes both in any order."""
+    with safetensors.safe_open(path, framework="np") as file:
+        weights = {name: file.get_tensor(name).tobytes() for name in file.keys()}  # noqa: SIM118
+        return file.metadata(), weights
 
 
 def _values_of(path: Path) -> dict[str, Any]:

@@ -126,10 +126,12 @@ class Processes:
         if self.size == 1:
             return lambda: None
         sent = self._sent(tensor)
-        work = dist.all_reduce(sent, group=self.group, async_op=True)
+        with _exchanging():
+            work = dist.all_reduce(sent, group=self.group, async_op=True)
 
         def wait() -> None:
-            work.wait()
+            with _exchanging():
+                work.wait()
             if sent is not tensor:
                 tensor.copy_(sent)
 

@@ -19,7 +19,7 @@ from fastgan.kernels.gradients import (
 from fastgan.kernels.linear import linear_forward
 from fastgan.kernels.masks import Mask
 from fastgan.kernels.maxout_linear import maxout_forward
-from fastgan.kernels.momentum_sgd import limit_norms, momentum_sgd
+from fastgan.kernels.momentum_sgd import limit_norms, momentum_sgd, move_weight
 from fastgan.kernels.update import linear_update, maxout_update, maxout_weight_gradient
 
 _RATES = tensor(2, dtype=torch.float64)  # learning rate and momentum, as the clock leaves them
@@ -51,12 +51,13 @@ def _elementwise() -> Iterator[Case]:
     for dtype in (torch.float32, torch.float64):
         size = f"1200x784 {_name_of(dtype)}"
         weight, velocity, gradient = tensor(3, 1200, 784, dtype=dtype)
-        # DROP yield case(f"dropout {size}", dropout, weight, 0.8, INTEGER, INTEGER, 3)
         state = (weight, velocity, gradient, NUMBER, NUMBER)
         yield case(f"dropout {size}", dropout, weight, 0.8, INTEGER, INTEGER, 3)
         yield case(f"momentum {size}", momentum_sgd, *state)
         yield case(f"momentum and max-norm {size}", momentum_sgd, *state, 1.9365)
         yield case(f"max-norm {size}", limit_norms, weight, 1.9365)
+        yield case(f"move {size}", move_weight, weight, velocity)
+        yield case(f"move and max-norm {size}", move_weight, weight, velocity, 1.9365)
 
 
 @dataclass(frozen=True)
@@ -69,6 +70,7 @@ class Network:
     discriminator: tuple[tuple[int, int, float], ...]  # units, pieces, include probability
     batch_size: int = 100
     dtype: torch.dtype = torch.float32
+    is_shared: bool = False  # its updates of velocities alone, of several processes, are listed too
 
 
 #: The paper's networks, as the released code's recipes have them, and our digits.
@@ -78,6 +80,7 @@ NETWORKS = (
         100,
         ((1200, "relu"), (1200, "relu"), (784, "sigmoid")),
         ((240, 5, 0.8), (240, 5, 0.5)),
+        is_shared=True,
     ),
     Network(
         "digits",
@@ -102,7 +105,7 @@ def _steps() -> Iterator[Case]:
         yield from _generator(network)
         yield from _discriminator(network)
         yield from _between(network)
-    small = replace(NETWORKS[1], name="digits float64", dtype=torch.float64)
+    small = replace(NETWORKS[1], name="digits float64", dtype=torch.float64, is_shared=True)
     yield from _generator(small)
     yield from _discriminator(small)
     yield from _between(small)
@@ -130,6 +133,9 @@ def _generator(network: Network) -> Iterator[Case]:
             given += (_mask(network.discriminator[0][2], network), masked)
         yield case(f"{name} forward", linear_forward, *given)
         yield case(f"{name} update", linear_update, output, None, input, *layer)
+        if network.is_shared:
+            alone = (None, velocity, None, bias_velocity, *_RATES)
+            yield case(f"{name} velocity", linear_update, output, None, input, *alone)
         if number > 1:
             yield case(f"{name} gradient", linear_input_gradient, output, weight, behind, input)
         behind = Behind(None, None, activation, output)
@@ -164,6 +170,9 @@ def _discriminator(network: Network) -> Iterator[Case]:
         yield case(f"{name} forward without dropout", maxout_forward, *given, None, values, winner)
         routed = (values, winner, n_pieces)
         yield case(f"{name} update", maxout_update, *routed, row_scale, input, *layer)
+        if network.is_shared:
+            alone = (None, velocity, None, bias_velocity, *_RATES)
+            yield case(f"{name} velocity", maxout_update, *routed, row_scale, input, *alone)
         yield case(
             f"{name} gradient",
             maxout_input_gradient,
