@@ -5,6 +5,7 @@
 #include <optional>
 
 #include "bindings/arrays.h"
+#include "bindings/interruptible.h"
 #include "bindings/registry.h"
 
 namespace fastgan::bindings {
@@ -24,8 +25,9 @@ py::tuple run(const py::array& logits_array, bool saturating, py::array& discrim
   if (n_whole.value_or(n) < n) {
     throw std::invalid_argument("n_whole: expected at least the rows there are");
   }
-  const BatchCosts costs =
-      batch_costs(n, n_whole.value_or(n), logits, saturating, of_discriminator, of_generator);
+  const BatchCosts costs = without_gil([&] {
+    return batch_costs(n, n_whole.value_or(n), logits, saturating, of_discriminator, of_generator);
+  });
   return py::make_tuple(costs.discriminator, costs.generator, costs.real_probability,
                         costs.fake_probability);
 }

@@ -1,3 +1,4 @@
+#include "bindings/interruptible.h"
 #include "bindings/points.h"
 #include "bindings/registry.h"
 #include "distances/approximate.h"
@@ -11,18 +12,18 @@ void fill_approximate_distances(const py::array& queries, const py::array& sampl
   const Points q = as_points(queries, "queries");
   const Points s = as_points(samples, "samples");
   expect_same_kind(q, s, "queries, samples");
-  const std::vector<double> centre = centre_of(s, 1);
-  const ApproximateDistances task{q, s, centre.data(),
-                                  output<double>(squared_distances, "squared_distances", 2),
-                                  output<double>(allowances, "allowances", 2)};
+  double* distances = output<double>(squared_distances, "squared_distances", 2);
+  double* bounds = output<double>(allowances, "allowances", 2);
   for (const py::array* array : {&squared_distances, &allowances}) {
     expect_size(array->shape(0), py::ssize_t(q.n_rows), "squared_distances, allowances");
     expect_size(array->shape(1), py::ssize_t(s.n_rows), "squared_distances, allowances");
   }
   const auto run = in_float64 ? FASTGAN_DISPATCH(approximate_distances_float64)
                               : FASTGAN_DISPATCH(approximate_distances_float32);
-  py::gil_scoped_release release;
-  run(task);
+  without_gil([&] {
+    const std::vector<double> centre = centre_of(s, 1);
+    run({q, s, centre.data(), distances, bounds});
+  });
 }
 
 }  // namespace

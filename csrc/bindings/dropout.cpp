@@ -1,6 +1,7 @@
 #include "dropout/dropout.h"
 
 #include "bindings/arrays.h"
+#include "bindings/interruptible.h"
 #include "bindings/registry.h"
 
 namespace fastgan::bindings {
@@ -13,8 +14,7 @@ void run(const py::array& input_array, py::array& output_array, const DropoutMas
   T* to = output<T>(output_array, "output", 1);
   expect_size(output_array.size(), input_array.size(), "output");
   const auto n = static_cast<std::size_t>(input_array.size());
-  py::gil_scoped_release release;
-  dropout(mask, first, n, from, to, n_threads);
+  without_gil([&] { dropout(mask, first, n, from, to, n_threads); });
 }
 
 }  // namespace

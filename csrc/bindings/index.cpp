@@ -1,5 +1,6 @@
 #include <pybind11/stl.h>
 
+#include "bindings/interruptible.h"
 #include "bindings/points.h"
 #include "bindings/registry.h"
 #include "index/passes.h"
@@ -24,8 +25,7 @@ FramePointer make_frame(const py::array& points, std::size_t n_threads) {
   if (rows.n_rows == 0 || rows.n_features == 0) {
     throw std::invalid_argument("points: expected at least one row and one feature");
   }
-  py::gil_scoped_release release;
-  return std::make_shared<Frame>(Frame::of(rows, n_threads));
+  return without_gil([&] { return std::make_shared<Frame>(Frame::of(rows, n_threads)); });
 }
 
 Sketch make_sketch(const FramePointer& frame, const py::array& points, const std::string& role,
@@ -35,11 +35,10 @@ Sketch make_sketch(const FramePointer& frame, const py::array& points, const std
   if (role != "queries" && role != "samples") {
     throw std::invalid_argument("role: expected queries or samples, got '" + role + "'");
   }
-  Sketch sketch{points, nullptr};
-  py::gil_scoped_release release;
-  sketch.set = std::make_unique<SketchSet>(
-      frame, rows, role == "queries" ? Role::queries : Role::samples, n_threads);
-  return sketch;
+  return {points, without_gil([&] {
+            return std::make_unique<SketchSet>(
+                frame, rows, role == "queries" ? Role::queries : Role::samples, n_threads);
+          })};
 }
 
 void expect_pair(const Sketch& queries, const Sketch& samples) {
@@ -54,6 +53,8 @@ void expect_pair(const Sketch& queries, const Sketch& samples) {
 
 using Left = std::pair<std::size_t, std::size_t>;
 
+Left as_pair(Survivors left) { return {left.coarse, left.fine}; }
+
 Left nearest(const Sketch& queries, const Sketch& data, std::optional<std::ptrdiff_t> own_offset,
              std::int64_t first_index, std::size_t n_threads, py::array squared_distances,
              py::array indices) {
@@ -66,10 +67,10 @@ Left nearest(const Sketch& queries, const Sketch& data, std::optional<std::ptrdi
   expect_size(indices.shape(1), squared_distances.shape(1), "indices");
   const std::size_t k = std::size_t(indices.shape(1));
   if (k == 0) throw std::invalid_argument("indices: expected at least one column");
-  py::gil_scoped_release release;
-  const Survivors left = index_nearest_neighbors(*queries.set, *data.set, k, as_own(own_offset),
-                                                 first_index, n_threads, distances, rows);
-  return {left.coarse, left.fine};
+  return without_gil([&] {
+    return as_pair(index_nearest_neighbors(*queries.set, *data.set, k, as_own(own_offset),
+                                           first_index, n_threads, distances, rows));
+  });
 }
 
 Left count_within(const Sketch& queries, const Sketch& data, const py::array& squared_radii,
@@ -82,10 +83,10 @@ Left count_within(const Sketch& queries, const Sketch& data, const py::array& sq
   expect_size(squared_radii.size(), py::ssize_t(queries.set->points().n_rows), "squared_radii");
   expect_size(per_query.size(), squared_radii.size(), "per_query");
   expect_size(per_row.size(), py::ssize_t(data.set->points().n_rows), "per_row");
-  py::gil_scoped_release release;
-  const Survivors left = index_count_within(*queries.set, *data.set, radii, as_own(own_offset),
-                                            n_threads, of_query, of_row);
-  return {left.coarse, left.fine};
+  return without_gil([&] {
+    return as_pair(index_count_within(*queries.set, *data.set, radii, as_own(own_offset), n_threads,
+                                      of_query, of_row));
+  });
 }
 
 Left parzen(const Sketch& queries, const Sketch& samples, const py::array& sigmas, double cut,
@@ -109,11 +110,11 @@ Left parzen(const Sketch& queries, const Sketch& samples, const py::array& sigma
     expect_size(log_sums.shape(axis), shape[axis], "log_sums");
     expect_size(log_dropped.shape(axis), shape[axis], "log_dropped");
   }
-  py::gil_scoped_release release;
-  const Survivors left =
-      index_parzen_log_sums(*queries.set, *samples.set, sigma, std::size_t(sigmas.size()), cut,
-                            bound, block_size, as_own(own_offset), n_threads, sums, dropped, met);
-  return {left.coarse, left.fine};
+  return without_gil([&] {
+    return as_pair(index_parzen_log_sums(*queries.set, *samples.set, sigma,
+                                         std::size_t(sigmas.size()), cut, bound, block_size,
+                                         as_own(own_offset), n_threads, sums, dropped, met));
+  });
 }
 
 void fill_lower_bounds(const Sketch& queries, const Sketch& samples, py::array coarse,
@@ -125,16 +126,14 @@ void fill_lower_bounds(const Sketch& queries, const Sketch& samples, py::array c
     expect_size(array->shape(0), py::ssize_t(queries.set->points().n_rows), "coarse, fine");
     expect_size(array->shape(1), py::ssize_t(samples.set->points().n_rows), "coarse, fine");
   }
-  py::gil_scoped_release release;
-  lower_bounds(*queries.set, *samples.set, of_coarse, of_fine);
+  without_gil([&] { lower_bounds(*queries.set, *samples.set, of_coarse, of_fine); });
 }
 
 std::pair<double, double> probe(const FramePointer& frame, const py::array& points, double width,
                                 std::size_t n_threads) {
   const Points rows = as_points(points, "points");
   expect_size(py::ssize_t(rows.n_features), py::ssize_t(frame->n_features), "points");
-  py::gil_scoped_release release;
-  const Shares shares = probe_index(frame, rows, width, n_threads);
+  const Shares shares = without_gil([&] { return probe_index(frame, rows, width, n_threads); });
   return {shares.coarse, shares.fine};
 }
 

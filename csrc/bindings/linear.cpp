@@ -5,6 +5,7 @@
 #include <optional>
 
 #include "bindings/arrays.h"
+#include "bindings/interruptible.h"
 #include "bindings/registry.h"
 
 namespace fastgan::bindings {
@@ -61,8 +62,7 @@ void forward(const py::array& input_array, const py::array& weight_array,
   T* out = output<T>(output_array, "output", 2);
   expect_shape(input_array, shape.n_rows, shape.n_features, "input");
   expect_shape(output_array, shape.n_rows, shape.n_units, "output");
-  py::gil_scoped_release release;
-  linear_forward(shape, rows, weight, bias, activation, out, n_threads);
+  without_gil([&] { linear_forward(shape, rows, weight, bias, activation, out, n_threads); });
 }
 
 template <class T>
@@ -74,8 +74,7 @@ void input_gradient(const py::array& delta_array, const py::array& weight_array,
   T* gradient = output<T>(gradient_array, "gradient", 2);
   expect_shape(delta_array, shape.n_rows, shape.n_units, "delta");
   expect_shape(gradient_array, shape.n_rows, shape.n_features, "gradient");
-  py::gil_scoped_release release;
-  linear_input_gradient(shape, delta, weight, gradient, n_threads);
+  without_gil([&] { linear_input_gradient(shape, delta, weight, gradient, n_threads); });
 }
 
 template <class T>
@@ -97,8 +96,10 @@ void update(const py::array& delta_array, const std::optional<py::array>& scale_
   expect_shape(delta_array, shape.n_rows, shape.n_units, "delta");
   expect_shape(input_array, shape.n_rows, shape.n_features, "input");
   expect_shape(velocity_array, shape.n_units, shape.n_features, "velocity");
-  py::gil_scoped_release release;
-  linear_update(shape, delta, scale, rows, move, weight, velocity, bias, bias_velocity, n_threads);
+  without_gil([&] {
+    linear_update(shape, delta, scale, rows, move, weight, velocity, bias, bias_velocity,
+                  n_threads);
+  });
 }
 
 template <class T>
@@ -123,8 +124,7 @@ void winners_input_gradient(const py::array& delta_array, const py::array& winne
   const T* weight = input<T>(weight_array, "weight", 2);
   T* gradient = output<T>(gradient_array, "gradient", 2);
   expect_shape(gradient_array, shape.n_rows, shape.n_features, "gradient");
-  py::gil_scoped_release release;
-  maxout_input_gradient(shape, delta, weight, gradient, n_threads);
+  without_gil([&] { maxout_input_gradient(shape, delta, weight, gradient, n_threads); });
 }
 
 template <class T>
@@ -147,8 +147,10 @@ void winners_update(const py::array& delta_array, const py::array& winner_array,
   }
   expect_shape(input_array, shape.n_rows, shape.n_features, "input");
   expect_shape(velocity_array, shape.n_units, shape.n_features, "velocity");
-  py::gil_scoped_release release;
-  maxout_update(shape, delta, scale, rows, move, weight, velocity, bias, bias_velocity, n_threads);
+  without_gil([&] {
+    maxout_update(shape, delta, scale, rows, move, weight, velocity, bias, bias_velocity,
+                  n_threads);
+  });
 }
 
 template <class T>
@@ -164,9 +166,10 @@ void delta_of(const py::array& gradient_array, const std::optional<py::array>& s
   expect_shape(gradient_array, is_one_row ? 1 : n_rows, n_columns, "gradient");
   const T* scale = vector<T>(scale_array, n_rows, "row_scale");
   expect_shape(values_array, n_rows, n_columns, "values");
-  py::gil_scoped_release release;
-  activation_delta(n_rows, n_columns, gradient, is_one_row ? 0 : n_columns, scale, mask, first,
-                   activation, values, delta, n_threads);
+  without_gil([&] {
+    activation_delta(n_rows, n_columns, gradient, is_one_row ? 0 : n_columns, scale, mask, first,
+                     activation, values, delta, n_threads);
+  });
 }
 
 }  // namespace

@@ -5,6 +5,7 @@
 #include <optional>
 
 #include "bindings/arrays.h"
+#include "bindings/interruptible.h"
 #include "bindings/registry.h"
 
 namespace fastgan::bindings {
@@ -37,8 +38,8 @@ void forward(const py::array& products_array, const py::array& bias_array, py::a
   expect_rows(products_array, shape, shape.n_columns(), "products");
   expect_size(bias_array.size(), static_cast<py::ssize_t>(shape.n_columns()), "bias");
   expect_rows(values_array, shape, shape.n_units, "values");
-  py::gil_scoped_release release;
-  maxout_forward(shape, products, bias, mask, first, values, winner, n_threads);
+  without_gil(
+      [&] { maxout_forward(shape, products, bias, mask, first, values, winner, n_threads); });
 }
 
 template <class T>
@@ -60,9 +61,10 @@ void backward(const py::array& gradient_array, const py::array& winner_array,
   expect_rows(gradient_array, {is_one_row ? 1 : shape.n_rows, shape.n_units, n_pieces},
               shape.n_units, "gradient");
   expect_rows(delta_array, shape, shape.n_columns(), "delta");
-  py::gil_scoped_release release;
-  maxout_backward(shape, gradient, is_one_row ? 0 : shape.n_units, winner, mask, first, delta,
-                  bias_gradient, n_threads);
+  without_gil([&] {
+    maxout_backward(shape, gradient, is_one_row ? 0 : shape.n_units, winner, mask, first, delta,
+                    bias_gradient, n_threads);
+  });
 }
 
 }  // namespace

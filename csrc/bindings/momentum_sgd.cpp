@@ -1,6 +1,7 @@
 #include "momentum_sgd/momentum_sgd.h"
 
 #include "bindings/arrays.h"
+#include "bindings/interruptible.h"
 #include "bindings/registry.h"
 
 namespace fastgan::bindings {
@@ -18,8 +19,8 @@ void run(py::array& weight_array, py::array& velocity_array, const py::array& gr
   }
   const auto n_rows = static_cast<std::size_t>(weight_array.shape(0));
   const auto n_columns = static_cast<std::size_t>(weight_array.shape(1));
-  py::gil_scoped_release release;
-  momentum_sgd(options, n_rows, n_columns, weight, velocity, gradient, n_threads);
+  without_gil(
+      [&] { momentum_sgd(options, n_rows, n_columns, weight, velocity, gradient, n_threads); });
 }
 
 template <class T>
@@ -32,8 +33,7 @@ void move(py::array& weight_array, const py::array& velocity_array, double max_n
   }
   const auto n_rows = static_cast<std::size_t>(weight_array.shape(0));
   const auto n_columns = static_cast<std::size_t>(weight_array.shape(1));
-  py::gil_scoped_release release;
-  move_weight(max_norm, n_rows, n_columns, weight, velocity, n_threads);
+  without_gil([&] { move_weight(max_norm, n_rows, n_columns, weight, velocity, n_threads); });
 }
 
 }  // namespace

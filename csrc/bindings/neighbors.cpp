@@ -2,6 +2,7 @@
 
 #include <pybind11/stl.h>
 
+#include "bindings/interruptible.h"
 #include "bindings/points.h"
 #include "bindings/registry.h"
 
@@ -22,8 +23,7 @@ void fill_neighbors(const py::array& queries, const py::array& data, bool exclud
   if (k < 1 || std::size_t(k) + exclude_self > rows.n_rows || rows.n_features == 0) {
     throw std::invalid_argument("k: expected 1 to the number of rows that can be neighbours");
   }
-  py::gil_scoped_release release;
-  nearest_neighbors(q, rows, std::size_t(k), exclude_self, n_threads, d, i);
+  without_gil([&] { nearest_neighbors(q, rows, std::size_t(k), exclude_self, n_threads, d, i); });
 }
 
 void add_counts(const py::array& queries, const py::array& data, const py::array& squared_radii,
@@ -41,9 +41,10 @@ void add_counts(const py::array& queries, const py::array& data, const py::array
   if (rows.n_rows == 0 || rows.n_features == 0) {
     throw std::invalid_argument("data: expected at least one row and one feature");
   }
-  py::gil_scoped_release release;
-  count_within(q, rows, radii, {own_offset.has_value(), own_offset.value_or(0)}, n_threads,
-               of_query, of_row);
+  without_gil([&] {
+    count_within(q, rows, radii, {own_offset.has_value(), own_offset.value_or(0)}, n_threads,
+                 of_query, of_row);
+  });
 }
 
 }  // namespace

@@ -2,6 +2,7 @@
 
 #include <pybind11/stl.h>
 
+#include "bindings/interruptible.h"
 #include "bindings/points.h"
 #include "bindings/registry.h"
 
@@ -30,13 +31,11 @@ std::string log_sums(const py::array& queries, const py::array& samples, const p
   expect_size(out.shape(1), sigmas.size(), "out");
   expect_size(out.shape(2), py::ssize_t(q.n_rows), "out");
   const Precision wanted = parse_precision(precision);
-  Precision used;
-  {
-    py::gil_scoped_release release;
-    used = parzen_log_sums(q, s, sigma, std::size_t(sigmas.size()), block_size,
+  const Precision used = without_gil([&] {
+    return parzen_log_sums(q, s, sigma, std::size_t(sigmas.size()), block_size,
                            {own_offset.has_value(), own_offset.value_or(0)}, wanted, n_threads,
                            target);
-  }
+  });
   return used == Precision::float64 ? "float64" : "float32";
 }
 
@@ -46,8 +45,9 @@ void merge(const py::array& log_sums, py::array out) {
   expect_size(out.shape(0), log_sums.shape(1), "out");
   expect_size(out.shape(1), log_sums.shape(2), "out");
   if (log_sums.shape(0) == 0) throw std::invalid_argument("log_sums: expected at least one block");
-  py::gil_scoped_release release;
-  merge_log_sums(parts, std::size_t(log_sums.shape(0)), std::size_t(out.size()), merged);
+  without_gil([&] {
+    merge_log_sums(parts, std::size_t(log_sums.shape(0)), std::size_t(out.size()), merged);
+  });
 }
 
 }  // namespace

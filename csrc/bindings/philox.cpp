@@ -1,6 +1,7 @@
 #include "philox/philox.h"
 
 #include "bindings/arrays.h"
+#include "bindings/interruptible.h"
 #include "bindings/registry.h"
 
 namespace fastgan::bindings {
@@ -12,8 +13,7 @@ void fill(py::array& out, std::int64_t seed, std::uint32_t step, std::uint32_t s
   T* to = output<T>(out, "out", 1);
   const auto n = static_cast<std::size_t>(out.size());
   const PhiloxDraw which{static_cast<std::uint64_t>(seed), step, stream};
-  py::gil_scoped_release release;
-  draw(which, first, n, to, n_threads);
+  without_gil([&] { draw(which, first, n, to, n_threads); });
 }
 
 }  // namespace

@@ -1,3 +1,4 @@
+#include "bindings/interruptible.h"
 #include "bindings/registry.h"
 #include "common/thread_pool.h"
 
@@ -7,10 +8,11 @@ void register_threads(pybind11::module_& module) {
   module.def(
       "run_tasks",
       [](std::size_t n_tasks, std::size_t n_threads, const pybind11::object& task) {
-        pybind11::gil_scoped_release release;
-        parallel_for(n_tasks, n_threads, [&task](std::size_t index) {
-          pybind11::gil_scoped_acquire acquire;
-          task(index);
+        without_gil([&] {
+          parallel_for(n_tasks, n_threads, [&task](std::size_t index) {
+            const pybind11::gil_scoped_acquire acquire;
+            task(index);
+          });
         });
       },
       pybind11::arg("n_tasks"), pybind11::arg("n_threads"), pybind11::arg("task"),

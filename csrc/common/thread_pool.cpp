@@ -6,7 +6,10 @@
 #include <condition_variable>
 #include <exception>
 #include <mutex>
+#include <new>
+#include <system_error>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #if defined(__unix__) || defined(__APPLE__)
@@ -19,6 +22,8 @@
 #include <immintrin.h>
 #endif
 
+#include "common/cancel_scope.h"
+
 namespace fastgan {
 namespace {
 
@@ -28,6 +33,10 @@ thread_local bool t_inside_task = false;
 // layer takes; the calls of a training step follow each other within some 10 us, and the steps
 // within 200. Longer would take the core from other libraries' threads.
 constexpr std::chrono::microseconds kSpin{300};
+
+// A range of rows holds at most this many times what is worth a thread, some 10 ms of work, so that
+// a cancelled call ends soon.
+constexpr std::size_t kMostInTask = 256;
 
 inline void pause() {
 #if defined(__x86_64__) || defined(_M_X64)
@@ -67,27 +76,26 @@ class Pool {
 
   void run(std::size_t n_tasks, std::size_t n_threads,
            const std::function<void(std::size_t)>& task) {
-    std::lock_guard<std::mutex> one_call_at_a_time(call_);
-    const std::size_t n_helpers = std::min(n_threads, n_tasks) - 1;
-    {
-      std::lock_guard<std::mutex> lock(mutex_);
-      while (workers_.size() < n_helpers) {
-        const std::size_t rank = workers_.size();
-        workers_.emplace_back([this, rank] { work(rank); });
-        handles_.push_back(workers_.back().native_handle());
-        workers_.back().detach();
-      }
-      keep_apart();
-      task_ = &task;
-      n_tasks_ = n_tasks;
-      next_.store(0, std::memory_order_relaxed);
-      failure_ = nullptr;
-      wanted_ = n_helpers;
-      ++generation_;
-    }
-    wake_.notify_all();
-    take_tasks(task);
     std::unique_lock<std::mutex> lock(mutex_);
+    while (!freed_.wait_for(lock, CancelScope::kAskEvery, [this] { return !taken_; })) {
+      lock.unlock();
+      check_cancelled();
+      lock.lock();
+    }
+    const std::size_t n_helpers = hire(std::min(n_threads, n_tasks) - 1);
+    keep_apart();
+    taken_ = true;
+    task_ = &task;
+    scope_ = CurrentScope::get();
+    n_tasks_ = n_tasks;
+    next_.store(0, std::memory_order_relaxed);
+    wanted_ = n_helpers;
+    ++generation_;
+    lock.unlock();
+    wake_.notify_all();
+    t_inside_task = true;  // also while it waits: what is asked meanwhile may call
+    take_tasks(task);
+    lock.lock();
     // No task is left to hand out. Helpers that have begun are waited for; one that has not woken
     // yet (its core may be held by another library's spinning thread) finds nothing to do.
     task_ = nullptr;
@@ -96,11 +104,36 @@ class Pool {
       spin_until([this] { return running_ == 0; });
       lock.lock();
     }
-    done_.wait(lock, [this] { return running_ == 0; });
-    if (failure_ != nullptr) std::rethrow_exception(failure_);
+    while (!done_.wait_for(lock, CancelScope::kAskEvery, [this] { return running_ == 0; })) {
+      lock.unlock();
+      or_note_failure([] { check_cancelled(); });  // the helpers see the flag too
+      lock.lock();
+    }
+    t_inside_task = false;
+    taken_ = false;
+    const std::exception_ptr failure = std::exchange(failure_, nullptr);
+    lock.unlock();
+    freed_.notify_one();
+    if (failure != nullptr) std::rethrow_exception(failure);
   }
 
  private:
+  // Sees to it that there are n helpers, or as many as the system has threads and memory for, and
+  // returns how many.
+  std::size_t hire(std::size_t n) {
+    try {
+      helpers_.reserve(n);
+      while (helpers_.size() < n) {
+        std::thread helper([this, rank = helpers_.size()] { work(rank); });
+        helpers_.push_back(helper.native_handle());
+        helper.detach();
+      }
+    } catch (const std::system_error&) {
+    } catch (const std::bad_alloc&) {
+    }
+    return std::min(n, helpers_.size());
+  }
+
   // Keeps the helpers off the caller's core. Linux likes to wake a thread where its waker runs, and
   // two threads that sleep and wake every millisecond can then share one core for seconds beside an
   // idle one. Helpers are moved only when the caller has moved, or may run elsewhere than before.
@@ -109,18 +142,19 @@ class Pool {
     const int here = sched_getcpu();
     cpu_set_t allowed;
     if (pthread_getaffinity_np(pthread_self(), sizeof(allowed), &allowed) != 0) return;
-    if (here == callers_core_ && n_placed_ == handles_.size() && CPU_EQUAL(&allowed, &allowed_)) {
+    if (here == callers_core_ && n_placed_ == helpers_.size() && CPU_EQUAL(&allowed, &allowed_)) {
       return;
     }
     callers_core_ = here;
-    n_placed_ = handles_.size();
+    n_placed_ = helpers_.size();
     allowed_ = allowed;
     if (here >= 0 && here < CPU_SETSIZE && CPU_COUNT(&allowed) > 1) CPU_CLR(here, &allowed);
-    for (const auto handle : handles_) pthread_setaffinity_np(handle, sizeof(allowed), &allowed);
+    for (const auto handle : helpers_) pthread_setaffinity_np(handle, sizeof(allowed), &allowed);
 #endif
   }
 
   void work(std::size_t rank) {
+    t_inside_task = true;
     std::size_t seen = 0;
     std::unique_lock<std::mutex> lock(mutex_);
     for (;;) {
@@ -133,6 +167,7 @@ class Pool {
       seen = generation_;
       if (rank >= wanted_ || task_ == nullptr) continue;
       const std::function<void(std::size_t)>& task = *task_;
+      const CurrentScope scope(scope_);
       ++running_;
       lock.unlock();
       take_tasks(task);
@@ -142,19 +177,26 @@ class Pool {
   }
 
   void take_tasks(const std::function<void(std::size_t)>& task) {
-    t_inside_task = true;
     for (;;) {
       const std::size_t index = next_.fetch_add(1, std::memory_order_relaxed);
       if (index >= n_tasks_) break;
-      try {
+      or_note_failure([&] {
+        check_cancelled();
         task(index);
-      } catch (...) {
-        std::lock_guard<std::mutex> lock(mutex_);
-        if (failure_ == nullptr) failure_ = std::current_exception();
-        next_.store(n_tasks_, std::memory_order_relaxed);
-      }
+      });
     }
-    t_inside_task = false;
+  }
+
+  // Keeps the first exception for the caller, and hands out no more tasks after one.
+  template <class Action>
+  void or_note_failure(const Action& action) {
+    try {
+      action();
+    } catch (...) {
+      std::lock_guard<std::mutex> lock(mutex_);
+      if (failure_ == nullptr) failure_ = std::current_exception();
+      next_.store(n_tasks_, std::memory_order_relaxed);
+    }
   }
 
   static void register_fork_handler() {
@@ -167,18 +209,19 @@ class Pool {
 
   static std::atomic<Pool*> g_pool;
 
-  std::mutex call_;
   std::mutex mutex_;
+  std::condition_variable freed_;
   std::condition_variable wake_;
   std::condition_variable done_;
-  std::vector<std::thread> workers_;
-  std::vector<std::thread::native_handle_type> handles_;  // valid for ever: helpers never end
+  std::vector<std::thread::native_handle_type> helpers_;  // valid for ever: helpers never end
 #if defined(__linux__)
   int callers_core_ = -1;
   std::size_t n_placed_ = 0;
   cpu_set_t allowed_{};
 #endif
+  bool taken_ = false;  // by one call at a time
   const std::function<void(std::size_t)>* task_ = nullptr;
+  CancelScope* scope_ = nullptr;
   std::size_t n_tasks_ = 0;
   std::atomic<std::size_t> next_{0};
   std::exception_ptr failure_;
@@ -196,7 +239,10 @@ void parallel_for(std::size_t n_tasks, std::size_t n_threads,
                   const std::function<void(std::size_t)>& task) {
   if (n_tasks == 0) return;
   if (n_tasks == 1 || n_threads <= 1 || t_inside_task) {
-    for (std::size_t index = 0; index < n_tasks; ++index) task(index);
+    for (std::size_t index = 0; index < n_tasks; ++index) {
+      check_cancelled();
+      task(index);
+    }
     return;
   }
   Pool::instance().run(n_tasks, n_threads, task);
@@ -207,7 +253,8 @@ void parallel_rows(std::size_t n_rows, std::size_t min_rows, std::size_t n_threa
   if (n_rows == 0) return;
   const std::size_t at_least = std::max<std::size_t>(min_rows, 1);
   const std::size_t most = std::max<std::size_t>(n_rows / at_least, 1);
-  const std::size_t n_ranges = std::min(most, std::max<std::size_t>(n_threads, 1) * 4);
+  const std::size_t n_ranges =
+      std::min(most, std::max(std::max<std::size_t>(n_threads, 1) * 4, most / kMostInTask));
   parallel_for(n_ranges, n_threads, [&](std::size_t range) {
     task(n_rows * range / n_ranges, n_rows * (range + 1) / n_ranges);
   });

@@ -27,6 +27,7 @@
 #include <memory>
 #include <new>
 
+#include "common/cancel.h"
 #include "distances/points.h"
 #include "simd/vector_math.h"
 
@@ -316,7 +317,8 @@ struct Range {
 // The one way through all pairs: samples tile by tile, and over each tile strip by strip of
 // queries. Calls visit(query, distances, tile, first_sample, allowance) once for every query (a row
 // of `queries`) and tile, in this order for each query; distances holds tile.n_columns() numbers,
-// which the visitor may change. Tiles start at samples.first and have a fixed size.
+// which the visitor may change. Tiles start at samples.first and have a fixed size. Between strips
+// the call's flag is looked at.
 template <class T, class In, class Visit>
 void scan(const Points& queries, Range query_rows, const Points& samples, Range sample_rows,
           const double* centre, Visit&& visit) {
@@ -328,6 +330,7 @@ void scan(const Points& queries, Range query_rows, const Points& samples, Range 
   for (std::size_t first = sample_rows.first; first < sample_rows.last; first += tile.capacity()) {
     tile.load(samples, first, std::min(tile.capacity(), sample_rows.last - first), centre);
     for (std::size_t strip = 0; strip < strips.size(); strip += kStrip) {
+      check_cancelled();
       const std::size_t n_rows = std::min(kStrip, strips.size() - strip);
       tile.distances(strips.strip(strip), strips.squared_norms(strip), n_rows, distances.get());
       for (std::size_t row = 0; row < n_rows; ++row) {

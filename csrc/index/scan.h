@@ -11,6 +11,7 @@
 // they do not loosen it for the others.
 #pragma once
 
+#include "common/cancel.h"
 #include "index/coarse.h"
 #include "index/survivors.h"
 
@@ -53,6 +54,7 @@ class Scan {
     for (std::size_t first = first_row; first < last_row; first += kTileRows) {
       load({first, std::min(last_row, first + kTileRows)});
       for (std::size_t strip = first_query; strip < last_query; strip += kStrip) {
+        check_cancelled();
         pass(strip, std::min(kStrip, last_query - strip));
       }
     }

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <utility>
 
+#include "common/cancel.h"
 #include "common/thread_pool.h"
 
 namespace fastgan {
@@ -79,6 +80,7 @@ void lower_bounds(const SketchSet& queries, const SketchSet& samples, double* co
            scan.scale;
   };
   for (std::size_t query = 0; query < x.n_rows; ++query) {
+    check_cancelled();
     for (std::size_t row = 0; row < s.n_rows; ++row) {
       std::int64_t of_coarse = 0, of_fine = 0;
       const std::uint8_t* panel = s.coarse_panels + row / kPanelRows * kPanelRows * kCoarse;

@@ -2,8 +2,10 @@
 
 #include <algorithm>
 #include <type_traits>
+#include <utility>
 #include <vector>
 
+#include "common/cancel_scope.h"
 #include "common/denormals.h"
 #include "common/thread_pool.h"
 
@@ -31,6 +33,7 @@ std::size_t threads_worth(const LinearShape& shape, std::size_t n_threads) {
 template <class Task>
 void in_parts(std::size_t n, std::size_t size, std::size_t multiple, std::size_t n_threads,
               const Task& task) {
+  if (n == 0) return;
   const std::size_t part = (size + multiple - 1) / multiple * multiple;
   const std::size_t n_parts = (n + part - 1) / part;
   parallel_for(n_parts, n_threads, [&](std::size_t index) {
@@ -39,16 +42,31 @@ void in_parts(std::size_t n, std::size_t size, std::size_t multiple, std::size_t
   });
 }
 
+// The same for a block of rows after the other, task(its shape, its first row, begin, end): a task
+// over all rows of a large batch would keep a cancelled call waiting.
+template <class Task>
+void in_parts_of_blocks(const LinearShape& shape, std::size_t n, std::size_t size,
+                        std::size_t multiple, std::size_t n_threads, const Task& task) {
+  constexpr std::size_t kRows = 4000;  // a multiple of every tile's height
+  for (std::size_t row = 0; row < shape.n_rows; row += kRows) {
+    const LinearShape block{std::min(kRows, shape.n_rows - row), shape.n_features, shape.n_units};
+    in_parts(n, size, multiple, n_threads,
+             [&](std::size_t begin, std::size_t end) { task(block, row, begin, end); });
+  }
+}
+
 }  // namespace
 
 template <class T>
 void linear_forward(const LinearShape& shape, const T* input, const T* weight, const T* bias,
                     Activation activation, T* output, std::size_t n_threads) {
   const auto run = [&](auto kernel) {
-    in_parts(shape.n_units, kUnitsPerTask, kUnitsPerTask, threads_worth(shape, n_threads),
-             [&](std::size_t begin, std::size_t end) {
-               kernel(shape, input, weight, bias, activation, begin, end, output);
-             });
+    in_parts_of_blocks(
+        shape, shape.n_units, kUnitsPerTask, kUnitsPerTask, threads_worth(shape, n_threads),
+        [&](const LinearShape& block, std::size_t row, std::size_t begin, std::size_t end) {
+          kernel(block, input + row * shape.n_features, weight, bias, activation, begin, end,
+                 output + row * shape.n_units);
+        });
   };
   if constexpr (std::is_same_v<T, float>) {
     run(FASTGAN_DISPATCH(linear_forward_float));
@@ -57,14 +75,19 @@ void linear_forward(const LinearShape& shape, const T* input, const T* weight, c
   }
 }
 
-// Lists what is not zero in all rows, then calls gather(rows, begin, end) for parts of the features
-// of about equal width, at most 8 registers, as many as the threads can share evenly.
+// Lists what is not zero in all rows, then calls gather(block, its first row, its lists, begin,
+// end) for parts of the features of about equal width, at most 8 registers, as many as the threads
+// can share evenly.
 template <class T, class List, class Gather>
 void by_lists(const LinearShape& shape, std::size_t n_threads, const List& list,
               const Gather& gather) {
   constexpr std::size_t kLine = 64 / sizeof(T);
-  thread_local std::vector<Nonzero<T>> lists;  // they only ever grow: what is paged in stays
-  thread_local std::vector<std::size_t> counts;
+  // They only ever grow: what is paged in stays. Taken out while they are in use, as what is asked
+  // between tasks may call this function again.
+  thread_local std::vector<Nonzero<T>> kept_lists;
+  thread_local std::vector<std::size_t> kept_counts;
+  std::vector<Nonzero<T>> lists = std::exchange(kept_lists, {});
+  std::vector<std::size_t> counts = std::exchange(kept_counts, {});
   if (lists.size() < shape.n_rows * shape.n_units) lists.resize(shape.n_rows * shape.n_units);
   if (counts.size() < shape.n_rows) counts.resize(shape.n_rows);
   const NonzeroRows<T> rows{lists.data(), counts.data()};
@@ -72,8 +95,13 @@ void by_lists(const LinearShape& shape, std::size_t n_threads, const List& list,
            [&](std::size_t begin, std::size_t end) { list(begin, end, rows); });
   const std::size_t n_parts = (shape.n_features + 8 * kLine - 1) / (8 * kLine);
   const std::size_t n_even = (n_parts + n_threads - 1) / n_threads * n_threads;
-  in_parts(shape.n_features, (shape.n_features + n_even - 1) / n_even, kLine, n_threads,
-           [&](std::size_t begin, std::size_t end) { gather(rows, begin, end); });
+  in_parts_of_blocks(
+      shape, shape.n_features, (shape.n_features + n_even - 1) / n_even, kLine, n_threads,
+      [&](const LinearShape& block, std::size_t row, std::size_t begin, std::size_t end) {
+        gather(block, row, {rows.lists + row * shape.n_units, rows.counts + row}, begin, end);
+      });
+  kept_lists.swap(lists);
+  kept_counts.swap(counts);
 }
 
 template <class T>
@@ -88,17 +116,22 @@ void linear_input_gradient(const LinearShape& shape, const T* delta, const T* we
           [&](std::size_t begin, std::size_t end, const NonzeroRows<T>& rows) {
             list(shape, delta, begin, end, rows);
           },
-          [&](const NonzeroRows<T>& rows, std::size_t begin, std::size_t end) {
-            kernel(shape, delta, rows, weight, begin, end, gradient);
+          [&](const LinearShape& block, std::size_t row, const NonzeroRows<T>& rows,
+              std::size_t begin, std::size_t end) {
+            kernel(block, delta + row * shape.n_units, rows, weight, begin, end,
+                   gradient + row * shape.n_features);
           });
       return;
     }
     // A wide part of a large matrix: what lies side by side in a page of memory is packed together.
     constexpr std::size_t kLine = 64 / sizeof(T);
     const std::size_t size = (shape.n_features < 2048 ? 3 : 12) * kLine;
-    in_parts(shape.n_features, size, kLine, n_threads, [&](std::size_t begin, std::size_t end) {
-      kernel(shape, delta, {nullptr, nullptr}, weight, begin, end, gradient);
-    });
+    in_parts_of_blocks(
+        shape, shape.n_features, size, kLine, n_threads,
+        [&](const LinearShape& block, std::size_t row, std::size_t begin, std::size_t end) {
+          kernel(block, delta + row * shape.n_units, {nullptr, nullptr}, weight, begin, end,
+                 gradient + row * shape.n_features);
+        });
   };
   if constexpr (std::is_same_v<T, float>) {
     run(FASTGAN_DISPATCH(linear_input_gradient_float), FASTGAN_DISPATCH(linear_list_float),
@@ -119,8 +152,9 @@ void maxout_input_gradient(const LinearShape& shape, const WinnerDelta<T>& delta
         [&](std::size_t begin, std::size_t end, const NonzeroRows<T>& rows) {
           list(shape, delta, begin, end, rows);
         },
-        [&](const NonzeroRows<T>& rows, std::size_t begin, std::size_t end) {
-          kernel(shape, nullptr, rows, weight, begin, end, gradient);
+        [&](const LinearShape& block, std::size_t row, const NonzeroRows<T>& rows,
+            std::size_t begin, std::size_t end) {
+          kernel(block, nullptr, rows, weight, begin, end, gradient + row * shape.n_features);
         });
   };
   if constexpr (std::is_same_v<T, float>) {
@@ -134,6 +168,8 @@ template <class T>
 void maxout_update(const LinearShape& shape, const WinnerDelta<T>& delta, const T* row_scale,
                    const T* input, const MomentumSgd& move, T* weight, T* velocity, T* bias,
                    T* bias_velocity, std::size_t n_threads) {
+  check_cancelled();
+  const CurrentScope to_the_end(nullptr);  // no matrix of which a part has moved
   const auto run = [&](auto kernel) {
     in_parts(shape.n_units, kUnitsPerTask, delta.n_pieces, threads_worth(shape, n_threads),
              [&](std::size_t begin, std::size_t end) {
@@ -152,6 +188,8 @@ template <class T>
 void linear_update(const LinearShape& shape, const T* delta, const T* row_scale, const T* input,
                    const MomentumSgd& move, T* weight, T* velocity, T* bias, T* bias_velocity,
                    std::size_t n_threads) {
+  check_cancelled();
+  const CurrentScope to_the_end(nullptr);
   const auto run = [&](auto kernel) {
     in_parts(shape.n_units, kUnitsPerTask, kUnitsPerTask, threads_worth(shape, n_threads),
              [&](std::size_t begin, std::size_t end) {

@@ -4,7 +4,6 @@
 #pragma once
 
 #include <cstddef>
-#include <cstdlib>
 #include <new>
 
 namespace fastgan::FASTGAN_LEVEL {
@@ -16,15 +15,15 @@ class Scratch {
   Scratch() = default;
   Scratch(const Scratch&) = delete;
   Scratch& operator=(const Scratch&) = delete;
-  ~Scratch() { std::free(data_); }
+  ~Scratch() { ::operator delete(data_); }
 
   // Returns room for size objects; what was there may be gone.
   T* room_for(std::size_t size) {
     if (size > size_) {
-      std::free(data_);
+      ::operator delete(data_);
+      data_ = nullptr;
       size_ = 0;
-      data_ = static_cast<T*>(std::malloc(size * sizeof(T)));
-      if (data_ == nullptr) throw std::bad_alloc();
+      data_ = static_cast<T*>(::operator new(size * sizeof(T)));
       size_ = size;
     }
     return data_;

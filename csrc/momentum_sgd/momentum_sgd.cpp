@@ -3,6 +3,7 @@
 #include <cmath>
 #include <type_traits>
 
+#include "common/cancel_scope.h"
 #include "common/denormals.h"
 #include "common/thread_pool.h"
 
@@ -18,7 +19,9 @@ template <class T>
 void momentum_sgd(const MomentumSgd& options, std::size_t n_rows, std::size_t n_columns, T* weight,
                   T* velocity, const T* gradient, std::size_t n_threads) {
   if (n_columns == 0) return;
-  if (std::isinf(options.max_norm)) {  // rows do not matter: any split is as good
+  check_cancelled();
+  const CurrentScope to_the_end(nullptr);  // no matrix of which a part has moved
+  if (std::isinf(options.max_norm)) {      // rows do not matter: any split is as good
     n_rows *= n_columns;
     n_columns = 1;
   }
@@ -41,6 +44,8 @@ template <class T>
 void move_weight(double max_norm, std::size_t n_rows, std::size_t n_columns, T* weight,
                  const T* velocity, std::size_t n_threads) {
   if (n_columns == 0) return;
+  check_cancelled();
+  const CurrentScope to_the_end(nullptr);
   if (std::isinf(max_norm)) {
     n_rows *= n_columns;
     n_columns = 1;

@@ -14,13 +14,14 @@ struct MomentumSgd {
   bool velocity_only = false;  // for the updates of linear/: weights stay, move_weight moves them
 };
 
-// weight, velocity and gradient: n_rows rows of n_columns numbers, one after the other.
+// Once begun it is not cancelled. weight, velocity and gradient: n_rows rows of n_columns numbers,
+// one after the other.
 template <class T>
 void momentum_sgd(const MomentumSgd& options, std::size_t n_rows, std::size_t n_columns, T* weight,
                   T* velocity, const T* gradient, std::size_t n_threads);
 
 // The second half alone, by a velocity that is there: w += v, and the limit on each row's norm. Bit
-// for bit what the whole would have done with that v.
+// for bit what the whole would have done with that v, and not cancelled either once begun.
 template <class T>
 void move_weight(double max_norm, std::size_t n_rows, std::size_t n_columns, T* weight,
                  const T* velocity, std::size_t n_threads);

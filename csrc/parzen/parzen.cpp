@@ -5,6 +5,7 @@
 #include <limits>
 #include <vector>
 
+#include "common/cancel.h"
 #include "common/thread_pool.h"
 #include "distances/centre.h"
 
@@ -66,6 +67,7 @@ Precision parzen_log_sums(const Points& queries, const Points& samples, const do
 
 void merge_log_sums(const double* log_sums, std::size_t n_blocks, std::size_t n, double* merged) {
   for (std::size_t i = 0; i < n; ++i) {
+    if (i % 1024 == 0) check_cancelled();
     double largest = log_sums[i];
     for (std::size_t block = 1; block < n_blocks; ++block) {
       largest = std::max(largest, log_sums[block * n + i]);

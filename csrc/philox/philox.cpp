@@ -1,10 +1,11 @@
 #include "philox/philox.h"
 
 #include <array>
+#include <memory>
 #include <type_traits>
 #include <utility>
-#include <vector>
 
+#include "common/cancel.h"
 #include "common/thread_pool.h"
 
 namespace fastgan {
@@ -19,23 +20,33 @@ struct Entry {
   std::int64_t index;
 };
 
+// Calls body(i) for i < n, and looks at the flag now and then.
+template <class Body>
+void for_each(std::size_t n, const Body& body) {
+  constexpr std::size_t kBetweenChecks = 1 << 18;
+  for (std::size_t i = 0; i < n; ++i) {
+    if (i % kBetweenChecks == 0) check_cancelled();
+    body(i);
+  }
+}
+
 // Least significant byte first; each pass is stable, so equal keys stay in the order of their
 // index.
-void radix_sort(std::vector<Entry>& entries) {
+void radix_sort(std::unique_ptr<Entry[]>& entries, std::size_t n) {
   constexpr std::size_t n_digits = 8, n_values = 256;
   std::array<std::array<std::size_t, n_values>, n_digits> counts{};
-  for (const Entry& entry : entries) {
+  for_each(n, [&](std::size_t i) {
     for (std::size_t digit = 0; digit < n_digits; ++digit) {
-      ++counts[digit][entry.key >> (8 * digit) & 0xFF];
+      ++counts[digit][entries[i].key >> (8 * digit) & 0xFF];
     }
-  }
-  std::vector<Entry> other(entries.size());
+  });
+  auto other = std::make_unique_for_overwrite<Entry[]>(n);
   for (std::size_t digit = 0; digit < n_digits; ++digit) {
     std::size_t start = 0;
     for (std::size_t& count : counts[digit]) start += std::exchange(count, start);
-    for (const Entry& entry : entries) {
-      other[counts[digit][entry.key >> (8 * digit) & 0xFF]++] = entry;
-    }
+    for_each(n, [&](std::size_t i) {
+      other[counts[digit][entries[i].key >> (8 * digit) & 0xFF]++] = entries[i];
+    });
     entries.swap(other);
   }
 }
@@ -86,15 +97,16 @@ void philox_normal(const PhiloxDraw& draw, std::uint64_t first, std::size_t n, T
 
 void philox_permutation(const PhiloxDraw& draw, std::size_t n, std::int64_t* out,
                         std::size_t n_threads) {
-  std::vector<std::uint32_t> words(2 * n);
-  philox_words(draw, 0, words.size(), words.data(), n_threads);
-  std::vector<Entry> entries(n);
-  for (std::size_t i = 0; i < n; ++i) {
+  // Memory is first touched where it is filled, and not at once, between two looks at the flag.
+  auto words = std::make_unique_for_overwrite<std::uint32_t[]>(2 * n);
+  philox_words(draw, 0, 2 * n, words.get(), n_threads);
+  auto entries = std::make_unique_for_overwrite<Entry[]>(n);
+  for_each(n, [&](std::size_t i) {
     entries[i] = {static_cast<std::uint64_t>(words[2 * i + 1]) << 32 | words[2 * i],
                   static_cast<std::int64_t>(i)};
-  }
-  radix_sort(entries);
-  for (std::size_t i = 0; i < n; ++i) out[i] = entries[i].index;
+  });
+  radix_sort(entries, n);
+  for_each(n, [&](std::size_t i) { out[i] = entries[i].index; });
 }
 
 template void philox_uniform<float>(const PhiloxDraw&, std::uint64_t, std::size_t, float*,
