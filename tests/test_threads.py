@@ -1,11 +1,13 @@
 """The native pool: forks, exceptions, concurrent and nested callers, sleep, whose core is whose."""
 
+import multiprocessing
 import os
 import subprocess
 import sys
 import textwrap
 import threading
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -138,6 +140,70 @@ def test_survives_a_fork() -> None:
             assert (drawn(4) == expected).all()
     """
     run(program)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this platform has no fork")
+def test_fork_while_another_thread_is_inside_the_pool() -> None:
+    """The child has neither that thread nor the helpers, and whatever lock they held is left."""
+    program = """
+        import os, threading
+        import numpy as np
+        from fastgan import _core
+
+        def drawn(n_threads):
+            out = np.empty(1 << 18, np.uint32)
+            _core.philox_words(out, 5, 0, 0, 0, n_threads)
+            return out
+
+        expected = drawn(1)
+        inside, stop = threading.Event(), threading.Event()
+
+        def keep_inside():
+            long = np.empty(1 << 22, np.float32)
+            while not stop.is_set():
+                inside.set()
+                _core.philox_normal(long, 0, 0, 0, 0, 3)
+
+        other = threading.Thread(target=keep_inside)
+        other.start()
+        inside.wait()
+        for _ in range(10):
+            child = os.fork()
+            if child == 0:
+                os._exit(0 if (drawn(4) == expected).all() else 1)
+            assert os.waitpid(child, 0)[1] == 0
+        stop.set()
+        other.join()
+        assert (drawn(4) == expected).all()
+    """
+    run(program)
+
+
+@pytest.mark.parametrize("method", multiprocessing.get_all_start_methods())
+def test_multiprocessing(method: str, tmp_path: Path) -> None:
+    """A pool of processes, started when the native pool had its threads."""
+    program = tmp_path / "program.py"
+    program.write_text(
+        textwrap.dedent(
+            """
+            import multiprocessing, sys
+            import numpy as np
+            from fastgan import _core
+
+            def drawn(seed, n_threads=3):
+                out = np.empty(1 << 18, np.uint32)
+                _core.philox_words(out, seed, 0, 0, 0, n_threads)
+                return out.tobytes()
+
+            if __name__ == "__main__":
+                expected = [drawn(seed, 1) for seed in range(4)]
+                assert [drawn(seed) for seed in range(4)] == expected
+                with multiprocessing.get_context(sys.argv[1]).Pool(2) as processes:
+                    assert processes.map(drawn, range(4)) == expected
+            """
+        )
+    )
+    subprocess.run([sys.executable, "-W", "ignore", program, method], check=True, timeout=120)
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this platform has no fork")
