@@ -6,8 +6,9 @@
 #include "simd/level.h"
 #include "tests/check.h"
 
-// A test forks while threads run, as Python's users do.
-extern "C" const char* __tsan_default_options();
+// A test forks while threads run, as Python's users do. ThreadSanitizer, a shared library, looks
+// for this name among what the binary exports.
+extern "C" __attribute__((visibility("default"))) const char* __tsan_default_options();
 extern "C" const char* __tsan_default_options() { return "die_after_fork=0"; }
 
 namespace fastgan::tests {

@@ -1,4 +1,5 @@
 #include <atomic>
+#include <chrono>
 #include <thread>
 
 #include "common/thread_pool.h"
@@ -45,6 +46,7 @@ TEST(an_exception_reaches_the_caller_and_the_pool_goes_on) {
       parallel_for(100000, 4, [&](std::size_t index) {
         ++n_run;
         if (index == 3) throw std::out_of_range("task three");
+        std::this_thread::sleep_for(std::chrono::microseconds(20));  // so that three is in time
       });
     } catch (const std::out_of_range& error) {
       thrown = std::string(error.what()) == "task three";
@@ -118,6 +120,9 @@ TEST(a_fork_finds_a_pool_of_its_own) {
   }
 }
 
+// ThreadSanitizer cannot follow: a thread of the child gets the handle of one that only the parent
+// has ("dup thread with used id").
+#if !defined(__SANITIZE_THREAD__)
 TEST(a_fork_while_another_thread_is_inside_the_pool) {
   const Operation& operation = all_operations().front();
   const auto expected = operation.run(4);
@@ -139,6 +144,7 @@ TEST(a_fork_while_another_thread_is_inside_the_pool) {
   busy.join();
   CHECK(good);
 }
+#endif
 #endif
 
 }  // namespace
