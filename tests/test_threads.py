@@ -54,8 +54,12 @@ def test_at_most_n_threads_take_part() -> None:
         seen.add(threading.get_ident())
         time.sleep(0.002)
 
-    _core.run_tasks(20, 3, task)
-    assert 1 <= len(seen) <= 3
+    for _ in range(50):  # helpers may come late where cores are few and busy
+        seen.clear()
+        _core.run_tasks(20, 3, task)
+        assert 1 <= len(seen) <= 3
+        if len(seen) > 1:
+            break
     assert len(seen) > 1
 
 

@@ -65,14 +65,14 @@ class Pool {
     Pool* pool = g_pool.load(std::memory_order_acquire);
     if (pool == nullptr) {
       auto* fresh = new Pool;
-      if (g_pool.compare_exchange_strong(pool, fresh)) {
-        register_fork_handler();
-        return *fresh;
-      }
+      if (g_pool.compare_exchange_strong(pool, fresh)) return *fresh;
       delete fresh;
     }
     return *pool;
   }
+
+  // In a forked child, where none of its threads is.
+  static void forget() { g_pool.store(nullptr, std::memory_order_release); }
 
   void run(std::size_t n_tasks, std::size_t n_threads,
            const std::function<void(std::size_t)>& task) {
@@ -199,14 +199,6 @@ class Pool {
     }
   }
 
-  static void register_fork_handler() {
-#if defined(__unix__) || defined(__APPLE__)
-    static const int registered =
-        pthread_atfork(nullptr, nullptr, [] { g_pool.store(nullptr, std::memory_order_release); });
-    (void)registered;
-#endif
-  }
-
   static std::atomic<Pool*> g_pool;
 
   std::mutex mutex_;
@@ -232,6 +224,11 @@ class Pool {
 };
 
 std::atomic<Pool*> Pool::g_pool{nullptr};
+
+#if defined(__unix__) || defined(__APPLE__)
+// When the library is loaded: at the first call, a fork by another thread could come in between.
+[[maybe_unused]] const int g_minds_forks = pthread_atfork(nullptr, nullptr, &Pool::forget);
+#endif
 
 }  // namespace
 
