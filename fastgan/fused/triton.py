@@ -96,8 +96,8 @@ class TritonOperations(Operations):
         return tensor.detach()
 
     def latent(self, kind: Latent, draw: Draw, output: View) -> None:
-        *numbers, first_row = draw
-        philox.latent(kind, output, *numbers, first=first_row * output.shape[1])
+        first = draw.first_row * output.shape[1]
+        philox.latent(kind, output, draw.seed, draw.step, draw.stream, first)
 
     def dropout(self, input: View, mask: Mask, output: View) -> None:
         behind = KernelBehind(_whole(mask), None, "linear", None)
@@ -236,8 +236,9 @@ class TritonOperations(Operations):
 
 def _whole(mask: Mask) -> KernelMask:
     """Return the mask of rows of one pass."""
-    *numbers, first_row = mask
-    return KernelMask(*numbers, first_row=first_row)
+    return KernelMask(
+        mask.include_probability, mask.seed, mask.step, mask.stream, first_row=mask.first_row
+    )
 
 
 def _joined(masks: RowMasks) -> KernelMask | None:
