@@ -82,8 +82,7 @@ def evaluate(
                 )
             if run is not None:
                 work = _of_run(run, weights, data, folder, own_device)
-            else:
-                assert samples is not None
+            elif samples is not None:
                 work = _of_samples(samples, data, folder, name, out, own_device)
         options: dict[str, Any] = {
             "n_samples": work.n_samples if n_samples is None else n_samples,

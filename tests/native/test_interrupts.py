@@ -54,7 +54,7 @@ calls = {
         batch, weight, None, "linear", output, n_threads
     ),
 }
-for name, call in 2 * list(calls.items()):
+for name, call in calls.items():
     try:
         say("begins", name.replace(" ", "_"))
         call()
@@ -68,7 +68,7 @@ for name, call in 2 * list(calls.items()):
 @pytest.mark.slow
 @pytest.mark.parametrize("n_threads", [1, 2])
 def test_ctrl_c_ends_every_long_call(n_threads: int) -> None:
-    late_seconds: dict[str, list[float]] = {}
+    late_seconds: dict[str, float] = {}
     with start(COMMON + CALLS, n_threads) as child:
         for line in child.stdout:
             said, name, _ = line.split(" ", 2)
@@ -78,11 +78,10 @@ def test_ctrl_c_ends_every_long_call(n_threads: int) -> None:
             child.send_signal(signal.SIGINT)
             said, came = child.stdout.readline().split()
             assert said == "interrupted", name
-            late_seconds.setdefault(name, []).append(float(came) - sent)
+            late_seconds[name] = float(came) - sent
     assert child.returncode == 0
     assert len(late_seconds) == 9
-    # twice each: a busy machine may be late once
-    assert all(min(late) < LONGEST_SECONDS for late in late_seconds.values()), late_seconds
+    assert max(late_seconds.values()) < LONGEST_SECONDS, late_seconds
 
 
 def test_a_handler_that_returns_lets_the_call_go_on() -> None:
