@@ -1,6 +1,7 @@
 """Fixtures of the whole suite: SIMD levels, thread counts, poisoned memory, real data."""
 
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +12,9 @@ from fastgan import backends
 
 # A child process imports the fastgan under test, not the source folder that it may be started in.
 os.environ["PYTHONSAFEPATH"] = "1"
+# Started in the background a process may ignore Ctrl-C, and so would those that tests start.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 HAS_GPU = torch.cuda.is_available()
 if not HAS_GPU:
