@@ -248,7 +248,7 @@ def _scaling(document: Document, pictures: set[str]) -> list[str]:
             [
                 f"{step['n_threads']}", f"{step['n_processes']}", readable(step["seconds"]),
                 f"{readable(step['low'])} to {readable(step['high'])}",
-                readable(step["floor_seconds"]),
+                _floor(step),
             ]
             for step in steps
             if step["seconds"] is not None
@@ -266,7 +266,6 @@ SCALING_HEAD = (
 
 def _point(point: Row) -> list[str]:
     pairs = point["n_queries"] * point["n_samples"]
-    floor = point["floor_seconds"]
     return [
         f"{point['n_features']:,}",
         f"{point['n_samples']:,}" + ", in blocks" * (not point["is_held"]),
@@ -277,9 +276,13 @@ def _point(point: Row) -> list[str]:
         if point["n_rounds"] > 1
         else "once",
         readable(point["seconds"] / pairs),
-        "-" if floor is None else readable(floor),
+        _floor(point),
         error(point),
     ]
+
+
+def _floor(point: Row) -> str:
+    return "-" if point["floor_seconds"] is None else readable(point["floor_seconds"])
 
 
 def _left_out(points: list[Row]) -> list[str]:

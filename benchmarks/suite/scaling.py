@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import inspect
 import json
 import os
 import subprocess
@@ -17,7 +16,6 @@ from pathlib import Path
 
 import torch
 
-import fastgan
 from benchmarks.machine import machine
 from benchmarks.rows import SCRATCH
 from benchmarks.suite import scaling_plan
@@ -25,10 +23,6 @@ from benchmarks.suite.scaling_clock import Point, left_out, measure, measure_ste
 from benchmarks.suite.scaling_plan import Plan
 
 LAUNCH = Path(__file__).parents[1] / "launch.py"
-FUNCTIONS = {
-    "parzen": fastgan.parzen_log_likelihood,
-    "neighbors": fastgan.nearest_neighbors,
-}
 QUICK = {"widths": (16, 64), "counts": (300, 2_000), "n_queries": 100}
 
 
@@ -45,7 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if asked.quick and plan.widths:
         plan = dataclasses.replace(plan, **QUICK, most=())
     if plan.n_processes > 1 and "RANK" not in os.environ:
-        reason = why_no_processes(plan)
+        reason = why_no_processes()
         if not reason:
             return in_processes(plan, path, asked)
         found = [left_out(plan, reason)]
@@ -56,12 +50,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def why_no_processes(plan: Plan) -> str:
-    """Say why a plan's operation cannot be shared out among processes here; "" where it can."""
-    if plan.operation == "training_step":
-        return "no call of Python's trains one step in several processes yet"
-    if "process_group" not in inspect.signature(FUNCTIONS[plan.operation]).parameters:
-        return f"{FUNCTIONS[plan.operation].__name__} takes no process_group here"
+def why_no_processes() -> str:
+    """Say why work cannot be shared out among processes here; "" where it can."""
     if not torch.distributed.is_available():
         return "this torch is built without torch.distributed"
     return ""
@@ -85,7 +75,7 @@ def run(plan: Plan, *, quick: bool) -> list[Point]:
         group = torch.distributed.group.WORLD
     try:
         if plan.operation == "training_step":
-            return [measure_step(plan, quick=quick)]
+            return [measure_step(plan, group, quick=quick)]
         return list(measure(plan, group, quick=quick))
     finally:
         torch.set_num_threads(n_before)

@@ -25,6 +25,7 @@ from benchmarks.suite.scaling_points import (
     nearer,
 )
 from benchmarks.training_steps import step_products, step_settings
+from fastgan.processes import Processes
 
 ROUND_SECONDS, MOST_ROUNDS, LEAST_ROUNDS = 4.0, 15, 3
 LONG_CALL_SECONDS = 20.0  # longer ones are made once
@@ -153,35 +154,41 @@ def _of_blocks(plan: Plan, found: Images, n_samples: int, sigma: float) -> Point
     return _point(plan, found, n_samples, sigma, times, error, truth.unit, is_held=False)
 
 
-def measure_step(plan: Plan, *, quick: bool) -> Point:
-    """A step of the mnist recipe at its start, in turn with its dense products alone."""
+def measure_step(plan: Plan, group: Any, *, quick: bool) -> Point:
+    """A step of the mnist recipe at its start; alone, in turn with its dense products alone."""
     recipe = step_settings.by_shape("mnist").replace(**step_settings.STILL)
     recipe = step_settings.tiny(recipe) if quick else recipe
     setting = step_settings.fresh(recipe, "mnist")
-    step = setting.step("fused")
+    processes = Processes(group)
+    step = setting.step("fused", processes=processes)
     step.n_threads = plan.n_threads
-    nets = (step.generator, step.discriminator)
-    weights = [[p for p in net.parameters() if p.ndim == 2] for net in nets]
-    products = step_products.make_products(recipe, *weights)
     turns = setting.turns()
-    calls = [lambda: step(next(turns)), products]
+    calls: list[Callable[[], Any]] = [lambda: step(next(turns))]
+    if processes.size == 1:
+        nets = (step.generator, step.discriminator)
+        weights = [[p for p in net.parameters() if p.ndim == 2] for net in nets]
+        calls.append(step_products.make_products(recipe, *weights))
     n_calls = 2 if quick else 20
     times: list[list[float]] = [[], []]
     for number in range(1 + (3 if quick else MOST_ROUNDS)):
-        for seconds, call in zip(times, calls, strict=True):
-            started = time.perf_counter()
-            for _ in range(n_calls):
-                call()
+        for seconds, call in zip(times, calls, strict=False):
+            taken = _timed(partial(_repeat, call, n_calls), group)[0]
             if number:  # the first round warms up
-                seconds.append((time.perf_counter() - started) / n_calls)
+                seconds.append(taken / n_calls)
+    processes.leave()
     return Point(
         plan.operation,
         plan.n_threads,
-        1,
+        plan.n_processes,
         n_features=recipe.n_features,
         data=setting.words,
         **_statistics(times),
     )
+
+
+def _repeat(call: Callable[[], Any], n_calls: int) -> None:
+    for _ in range(n_calls):
+        call()
 
 
 def checked(truth: ParzenTruth | NearestTruth, result: Any, words: str) -> float:

@@ -15,6 +15,7 @@ from torch import Tensor
 import fastgan
 from fastgan import recipes
 from fastgan.ops import philox
+from fastgan.processes import Processes
 from fastgan.recipes import Recipe
 from fastgan.runs import Run
 
@@ -49,6 +50,7 @@ class Setting:
         kind: str = "auto",
         impl: str = "auto",
         dtype: torch.dtype = torch.float32,
+        processes: Processes | None = None,
         **changes: Any,
     ) -> Any:
         """Return a step of ``fastgan.make_step`` in this state, its networks at rest.
@@ -63,7 +65,7 @@ class Setting:
             "discriminator": fastgan.Discriminator(recipe, impl=impl),
         }
         pair = {name: net.to(self.batches.device, dtype) for name, net in pair.items()}
-        step = fastgan.make_step(recipe, kind, impl, **pair)
+        step = fastgan.make_step(recipe, kind, impl, processes=processes, **pair)
         if self.state is not None:
             state = {}
             for name, own in step.state_dict().items():  # a checkpoint may hold more than a step

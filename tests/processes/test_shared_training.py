@@ -30,16 +30,16 @@ from fastgan.recipes import DenseLayer
 from fastgan.restarts import train_with_restarts
 from fastgan.training import train
 
-base, group, told = sys.argv[1], processes.group, {{}}
+base, told = sys.argv[1], {{}}
 plain = step_class().next_batch
 
 def go(name, recipe=TINY, **options):
-    return train(recipe, dataset=tiny_dataset(), folder=f"{{base}}/{{name}}", process_group=group,
-                 **options)
+    return train(recipe, dataset=tiny_dataset(), folder=f"{{base}}/{{name}}",
+                 process_group=processes.group, **options)
 
 def go_on(name, **options):
-    return training.resume(f"{{base}}/{{name}}", dataset=tiny_dataset(), process_group=group,
-                           **options)
+    return training.resume(f"{{base}}/{{name}}", dataset=tiny_dataset(),
+                           process_group=processes.group, **options)
 
 def digest_of(run):
     parts = [p.detach().numpy().tobytes() for p in run.generator.parameters()]
@@ -71,7 +71,7 @@ constant = TINY.replace(
     learning_rate_floor=0.0, n_epochs=3,
 )
 done = train_with_restarts(constant, 1, dataset=tiny_dataset(), folder=base + "/restarts",
-                           process_group=group)
+                           process_group=processes.group)
 told["restarts"] = [done.run.recipe.seed, done.collapsed, [lost.seed for lost in done.lost],
                     digest_of(done.run)]
 print(json.dumps(told))

@@ -142,7 +142,7 @@ def scaling_rows(plan: Any) -> list[dict[str, Any]]:
             }
         )
     if plan.n_processes > 1:
-        rows[0].update(seconds=None, low=None, high=None, note="no process_group here")
+        rows[0].update(seconds=None, low=None, high=None, note="no distributed here")
     return rows
 
 

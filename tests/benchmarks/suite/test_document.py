@@ -96,6 +96,6 @@ def test_the_page_shows_every_row(suite: ModuleType, made_up: Any) -> None:
     assert "| torch.mm (floor) | 13 ms | - | 6.50 (5.85 to 8.12) | - | 7 | - |" in page
     assert "| 10,000,000 | 0.1668 | 220.00 ± 2.00 | 5 min 0 s | 700 MB |" in page
     assert "| 3,072 | 10,000,000, in blocks | 2 | 1 |" in page
-    assert "Left out: 16 numbers a sample, 1 thread, 2 processes: no process_group here." in page
+    assert "Left out: 16 numbers a sample, 1 thread, 2 processes: no distributed here." in page
     for part in made_up.parts:
         assert f"| `{part['name']}` | `{part['command']}` |" in page

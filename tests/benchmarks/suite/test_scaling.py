@@ -122,18 +122,24 @@ def test_images_that_are_not_at_hand_leave_a_width_out(
     assert point.note == "CIFAR-10 is not here"
 
 
-def test_processes_share_out_or_say_why_not(suite: ModuleType, tmp_path: Path) -> None:
-    scaling = suite.scaling
+def test_processes_share_out(suite: ModuleType, tmp_path: Path) -> None:
     plan = suite.scaling_plan.by_name("neighbors:2-processes")
-    reason = scaling.why_no_processes(plan)
     arguments = [plan.name, "--quick", "--out", str(tmp_path), "--name", "found"]
-    assert scaling.main(arguments) == 0
+    assert suite.scaling.main(arguments) == 0
     rows = json.loads((tmp_path / "found.json").read_text(encoding="utf-8"))
-    if reason:
-        assert [row["note"] for row in rows] == [reason]
-    else:
-        assert all(row["n_processes"] == 2 and row["seconds"] > 0 for row in rows)
-        assert all(row["error"] <= 1e-13 for row in rows)
+    assert all(row["n_processes"] == 2 and row["seconds"] > 0 for row in rows)
+    assert all(row["error"] <= 1e-13 for row in rows)
+
+
+def test_without_torch_distributed_the_point_says_so(
+    suite: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.distributed, "is_available", lambda: False)
+    arguments = ["training_step:2-processes", "--out", str(tmp_path), "--name", "found"]
+    assert suite.scaling.main(arguments) == 0
+    (row,) = json.loads((tmp_path / "found.json").read_text(encoding="utf-8"))
+    assert row["seconds"] is None
+    assert row["note"] == "this torch is built without torch.distributed"
 
 
 def test_what_a_second_worker_brings(suite: ModuleType, made_up: Any) -> None:

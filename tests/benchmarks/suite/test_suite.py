@@ -52,8 +52,9 @@ def test_the_document_holds_what_was_measured(suite: ModuleType, main: Any, tmp_
     ]
     assert all(p["low"] <= p["seconds"] <= p["high"] and p["error"] <= 1e-13 for p in points)
     steps = found.points("training_step")
-    assert [step["seconds"] is None for step in steps] == [False, False, True]
-    assert steps[-1]["note"]
+    assert [(step["n_threads"], step["n_processes"]) for step in steps] == [(1, 1), (2, 1), (1, 2)]
+    assert all(step["seconds"] > 0 for step in steps)
+    assert [step["floor_seconds"] is None for step in steps] == [False, False, True]
     page = (tmp_path / "results" / "README.md").read_text(encoding="utf-8")
     assert "Other programs ran meanwhile" in page
     assert "**Not measured:** philox, linear:forward" in page
