@@ -41,7 +41,11 @@ class Failures:
 
     def tell(self) -> None:
         """Raise on every process if one has kept an error; all call it."""
-        self._processes.tell(self._error)
+        error, self._error = self._error, None
+        try:
+            self._processes.tell(error)
+        finally:
+            error = None  # the error's frames are not to hold the error, and each other for ever
 
     @contextlib.contextmanager
     def told(self) -> Iterator[None]:

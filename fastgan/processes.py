@@ -197,7 +197,10 @@ class Processes:
             yield
         except Exception as error:
             failed = error
-        self.tell(failed)
+        try:
+            self.tell(failed)
+        finally:
+            failed = None  # the error's frames are not to hold the error, and each other for ever
 
     def tell(self, failed: Exception | None) -> None:
         """Raise on every process if any gives an error: its own there, elsewhere ElsewhereError."""
@@ -210,7 +213,10 @@ class Processes:
             own[: len(content)] = torch.frombuffer(bytearray(content), dtype=torch.uint8)
         told = self.gather(own)
         if failed is not None:
-            raise failed
+            try:
+                raise failed
+            finally:
+                failed = None  # as in together
         rank = next(r for r, text in enumerate(told) if bool(text.any()))
         said = bytes(told[rank].tolist()).rstrip(b"\0").decode(errors="replace")
         raise ElsewhereError(f"process {rank} of {self.size} failed: {said}")

@@ -17,6 +17,13 @@ from fastgan.processes import launched
 torch.set_num_threads(1)
 with launched() as (processes, device):
 """
+# after it: a group kept past its end is one whose threads are still there, and these abort the
+# process now and then as the interpreter ends
+EPILOGUE = """
+from pathlib import Path
+left = sorted(path.read_text().strip() for path in Path("/proc/self/task").glob("*/comm"))
+assert not [name for name in left if "gloo" in name], f"something keeps the group: threads {left}"
+"""
 
 
 def start(command: list[str], n_processes: int, folder: Path) -> list[subprocess.Popen[str]]:
@@ -52,10 +59,11 @@ def start(command: list[str], n_processes: int, folder: Path) -> list[subprocess
 def run(program: str, n_processes: int, folder: Path, *arguments: object) -> list[str]:
     """Run the body of a program, to which ``processes`` is known; return what each printed.
 
-    Fails if one fails, with the errors of all.
+    Fails if one fails, with the errors of all, or keeps its process group past its end.
     """
     path = folder / f"program-of-{n_processes}.py"
-    path.write_text(PRELUDE + textwrap.indent(textwrap.dedent(program), "    "), encoding="utf-8")
+    body = textwrap.indent(textwrap.dedent(program), "    ")
+    path.write_text(PRELUDE + body + EPILOGUE, encoding="utf-8")
     command = [sys.executable, str(path), *map(str, arguments)]
     ended = [
         (*p.communicate(timeout=120), p.returncode) for p in start(command, n_processes, folder)
