@@ -4,7 +4,8 @@ Runs of the digits recipe, and evaluations of one, are killed again and again at
 uniformly, each time gone on with, until they end; then another one is begun, until there were as
 many kills as asked for. After every kill each file in the folder must be readable, and at the end
 everything must be what it is without a kill. Both write their progress far more often than usual,
-so that many kills fall into the writing. Exits with 1 if anything differs.
+and every second kill waits, from its moment on, for a file that is being written. Exits with 1 if
+anything differs.
 """
 
 from __future__ import annotations
@@ -67,7 +68,7 @@ class Found:
     work: str
     n_kills: int = 0
     n_ended: int = 0  # runs or evaluations that were brought to their end
-    n_while_writing: int = 0  # kills that left a file half written, under its own name aside
+    n_while_writing: int = 0  # kills that left a file half written, under the name aside
     faults: list[str] = field(default_factory=list)
 
     def sentence(self) -> str:
@@ -178,6 +179,11 @@ class Job:
         """Whether every process has ended."""
         return all(process.poll() is not None for process in self.processes)
 
+    @property
+    def is_writing(self) -> bool:
+        """Whether a file is being written aside, or was when the writer was killed."""
+        return any(self.folder.glob(".*.part")) or any(self.folder.glob("samples/.*.part"))
+
     def end(self) -> str:
         """Wait for the end; return what went wrong, or nothing."""
         for process in self.processes:
@@ -212,10 +218,13 @@ class Kills:
                 moment = time.monotonic() + self.chance.uniform(0.0, self.longest_seconds)
                 while time.monotonic() < moment and not job.is_over:
                     time.sleep(0.001)
+                if found.n_kills % 2:
+                    while not job.is_over and not job.is_writing:
+                        pass
                 if not job.is_over:
                     job.kill(self.chance)
                     found.n_kills += 1
-                    found.n_while_writing += any(True for _ in job.folder.glob(".*.part"))
+                    found.n_while_writing += job.is_writing
                     found.faults += unreadable(job.folder)
                     continue
             fault = job.end()
