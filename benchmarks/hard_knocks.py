@@ -35,8 +35,14 @@ from fastgan.parzen_stream import ParzenStream
 from fastgan.runs import Run, read_metrics
 
 SAVE_SECONDS = 0.05
+JOINING_SECONDS = 20  # where the other was killed before it came
 
-TRAINING = f"""
+JOINING = f"""
+import datetime
+from fastgan import processes
+processes._JOINING = datetime.timedelta(seconds={JOINING_SECONDS})
+"""
+TRAINING = f"""{JOINING}
 import sys
 import fastgan
 from fastgan.processes import launched
@@ -50,7 +56,7 @@ with launched() as (processes, _):
     fastgan.train(recipe, dataset=digits, folder=folder, resume=holds_run(folder), progress=False,
                   checkpoint_every_seconds={SAVE_SECONDS}, process_group=processes.group)
 """
-EVALUATION = f"""
+EVALUATION = f"""{JOINING}
 import sys
 from fastgan import streamed_evaluation
 from fastgan.cli import main

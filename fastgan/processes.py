@@ -13,8 +13,10 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-# One process may be alone at work for long (an evaluation's first samples, a checkpoint on a slow
-# disk) while the others wait for it.
+# To come together takes seconds; a process that ended before it came is not waited for much longer.
+# Then one process may be alone at work for long (an evaluation's first samples, a checkpoint on a
+# slow disk) while the others wait for it.
+_JOINING = timedelta(minutes=10)
 _PATIENCE = timedelta(hours=2)
 _TOLD_BYTES = 1_000  # of what went wrong, for the other processes
 
@@ -268,6 +270,11 @@ def launched(device: str = "cpu") -> Iterator[tuple[Processes, str]]:
         This process alone where nothing was started, or one process only.
     device : str
         The one to work on: ``cuda:<local rank>`` in place of ``cuda``.
+
+    Raises
+    ------
+    ProcessFailedError
+        If not all processes come within ten minutes.
     """
     if n_launched() == 1:
         yield Processes(), device
@@ -276,7 +283,10 @@ def launched(device: str = "cpu") -> Iterator[tuple[Processes, str]]:
     if by_gpu:
         device = f"cuda:{os.environ.get('LOCAL_RANK', '0')}"
         torch.cuda.set_device(device)
-    dist.init_process_group("cpu:gloo,cuda:nccl" if by_gpu else "gloo", timeout=_PATIENCE)
+    with _exchanging():
+        dist.init_process_group("cpu:gloo,cuda:nccl" if by_gpu else "gloo", timeout=_JOINING)
+    # has no public name; without it, nobody would wait longer than for the others to come
+    dist.distributed_c10d._set_pg_timeout(_PATIENCE, dist.group.WORLD)
     processes = Processes(dist.group.WORLD)
     try:
         yield processes, device

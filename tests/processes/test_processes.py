@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import pytest
 import torch
-from launching import run
+from launching import run, start
 
 from fastgan.processes import Processes
 
@@ -44,6 +45,30 @@ def test_every_process_gets_the_whole(n_processes: int, tmp_path: Path) -> None:
         assert "k: expected the same on every process" in refused
         assert f"process {rank} of {n_processes}, got k = " in refused
         assert said == [False, True]
+
+
+JOINED = """
+import datetime, sys, time
+from fastgan import processes
+processes._JOINING = datetime.timedelta(seconds=3)
+with processes.launched() as (joined, _):
+    if joined.rank == 1:
+        time.sleep(5)
+    joined.barrier()
+"""
+
+
+def test_for_the_others_to_come_it_waits_less_than_for_their_work(tmp_path: Path) -> None:
+    first, second = start([sys.executable, "-c", JOINED], 2, tmp_path)
+    for child in (first, second):
+        assert child.communicate(timeout=60) == ("", "")
+        assert child.returncode == 0
+    first, second = start([sys.executable, "-c", JOINED], 2, tmp_path)
+    second.kill()
+    _, told = first.communicate(timeout=60)
+    assert first.returncode == 1
+    assert "ProcessFailedError: process_group: another process is gone or cannot be reached" in told
+    second.communicate()
 
 
 def test_one_process_alone_needs_no_group() -> None:
