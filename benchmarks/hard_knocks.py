@@ -187,8 +187,10 @@ class Job:
 
     @property
     def is_writing(self) -> bool:
-        """Whether a file is being written aside, or was when the writer was killed."""
-        return any(self.folder.glob(".*.part")) or any(self.folder.glob("samples/.*.part"))
+        """Whether one of its files is being written aside, or was when its writer was killed."""
+        pids = {str(process.pid) for process in self.processes}
+        parts = [*self.folder.glob(".*.part"), *self.folder.glob("samples/.*.part")]
+        return any(part.name.split(".")[-3] in pids for part in parts)
 
     def end(self) -> str:
         """Wait for the end; return what went wrong, or nothing."""

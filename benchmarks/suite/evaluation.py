@@ -28,6 +28,7 @@ KEPT = (
     "curve_n_samples",
     "curve_means",
     "curve_standard_errors",
+    "dropped_nats",
 )
 
 

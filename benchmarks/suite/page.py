@@ -217,15 +217,16 @@ def _evaluations(document: Document) -> list[str]:
     lines = [
         [
             f"{row['n_samples']:,}", f"{row['sigma']:.4f}",
-            f"{row['mean']:.2f} ± {row['standard_error']:.2f}",
+            f"{row['mean']:.2f} ± {row['standard_error']:.2f}", f"{row['dropped_nats']:.0e}",
             duration(row["seconds"]), megabytes(row["peak_bytes"]),
         ]
         for row in rows
     ]  # fmt: skip
-    head = ["samples", "sigma", "mean, nats", "time of the command", "its memory"]
+    head = ["samples", "sigma", "mean, nats", "left out", "time of the command", "its memory"]
     words = (
         "`fastgan evaluate RUN --n-samples N`: samples of the run drawn as they are needed, "
-        f"against all {rows[0]['n_test']:,} test images, sigma chosen at so many samples."
+        f"against all {rows[0]['n_test']:,} test images, sigma chosen at so many samples. By "
+        "at most so many nats is the mean too low, for samples too far away that were left out."
     )
     return ["## Evaluation", "", paragraph(words), "", table(head, lines, n_left=0), ""]
 

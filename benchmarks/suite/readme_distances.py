@@ -191,7 +191,8 @@ def samples(document: Document) -> str:
             paragraph(
                 f"The same model gains {gained:.0f} nats by sampling more: never compare scores "
                 f"across sample counts. The last took {megabytes(many['peak_bytes'])} of memory, "
-                "Python and data counted."
+                "Python and data counted; its mean is too low by at most "
+                f"{many['dropped_nats']:.0e} nats, for samples too far away that were left out."
             ),
         ]
     )
