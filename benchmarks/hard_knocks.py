@@ -197,8 +197,9 @@ class Job:
         for process in self.processes:
             process.communicate(timeout=600)
         codes = [process.returncode for process in self.processes]
-        self._errors.seek(0)
-        errors = self._errors.read()[-2_000:].decode(errors="replace")
+        with self._errors:
+            self._errors.seek(0)
+            errors = self._errors.read()[-2_000:].decode(errors="replace")
         return f"ended with {codes}: {errors}" if any(codes) else ""
 
     def kill(self, chance: random.Random) -> None:

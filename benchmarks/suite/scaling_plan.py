@@ -75,12 +75,12 @@ def _most(n_features: int) -> int:
 _LESS = tuple((width, 1_000_000) for width in WIDTHS)
 _HELD = tuple((width, min(1_000_000, _most(width))) for width in WIDTHS)
 PLANS: tuple[Plan, ...] = (
-    Plan("parzen", 1, minutes=2, most=_LESS),
-    Plan("parzen", 2, minutes=6),
+    Plan("parzen", 1, minutes=4.5, most=_LESS),
+    Plan("parzen", 2, minutes=15),
     Plan("parzen", n_processes=2, minutes=1.5, most=_HELD),
-    Plan("neighbors", 1, minutes=2, most=_LESS),
-    Plan("neighbors", 2, minutes=6),
-    Plan("neighbors", n_processes=2, minutes=1.5, most=_HELD),
+    Plan("neighbors", 1, minutes=4.5, most=_LESS),
+    Plan("neighbors", 2, minutes=17),
+    Plan("neighbors", n_processes=2, minutes=2, most=_HELD),
     Plan("training_step", 1, minutes=0.3, widths=(), counts=()),
     Plan("training_step", 2, minutes=0.3, widths=(), counts=()),
     Plan("training_step", n_processes=2, minutes=0.3, widths=(), counts=()),

@@ -83,9 +83,7 @@ def test_other_weights_are_told(knocks: ModuleType, whole: Path, killed: Path) -
     assert any(fault.endswith("differs in the checkpoint") for fault in found)
 
 
-@pytest.mark.parametrize(
-    "name", ["checkpoint.safetensors", "best.safetensors", "metrics.jsonl", "recipe.toml"]
-)
+@pytest.mark.parametrize("name", ["checkpoint.safetensors", "best.safetensors", "recipe.toml"])
 def test_a_file_cut_short_cannot_be_read(knocks: ModuleType, killed: Path, name: str) -> None:
     assert knocks.unreadable(killed) == []
     content = (killed / name).read_bytes()
