@@ -1,4 +1,4 @@
-"""``python -m benchmarks.suite``: measure everything, write results/ (an hour and a half, two cores)."""
+"""``python -m benchmarks.suite``: measure everything, write results/ (1.5 hours on two cores)."""
 
 from __future__ import annotations
 
