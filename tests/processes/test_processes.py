@@ -50,20 +50,21 @@ def test_every_process_gets_the_whole(n_processes: int, tmp_path: Path) -> None:
 JOINED = """
 import datetime, sys, time
 from fastgan import processes
-processes._JOINING = datetime.timedelta(seconds=3)
+processes._JOINING = datetime.timedelta(seconds=float(sys.argv[1]))
 with processes.launched() as (joined, _):
     if joined.rank == 1:
-        time.sleep(5)
+        time.sleep(float(sys.argv[1]) + 2.0)
     joined.barrier()
 """
 
 
 def test_for_the_others_to_come_it_waits_less_than_for_their_work(tmp_path: Path) -> None:
-    first, second = start([sys.executable, "-c", JOINED], 2, tmp_path)
+    # so long may one of them take longer than the other to start, on a busy machine
+    first, second = start([sys.executable, "-c", JOINED, "10"], 2, tmp_path)
     for child in (first, second):
         assert child.communicate(timeout=60) == ("", "")
         assert child.returncode == 0
-    first, second = start([sys.executable, "-c", JOINED], 2, tmp_path)
+    first, second = start([sys.executable, "-c", JOINED, "2"], 2, tmp_path)
     second.kill()
     _, told = first.communicate(timeout=60)
     assert first.returncode == 1
