@@ -39,6 +39,23 @@ STRATEGIES = ("auto", "pruned", "dense")
 logger = logging.getLogger("fastgan")
 
 
+def _settle_vector_functions() -> None:
+    """Let MKL choose its vector functions (exp, log, sqrt, ...) here, on one thread.
+
+    It chooses at their first call in a process. Where several threads make that one together, one
+    of them may get a function of lower accuracy: with MKL 2024.2, in torch 2.13, half the values of
+    a first ``torch.exp`` were off by up to 4e-10 of themselves, in one of 4 to 20 processes, and
+    right ever after (pytorch/pytorch#188792).
+    """
+    for dtype in (torch.float32, torch.float64):
+        number = torch.ones(1, dtype=dtype, device="cpu")
+        for function in (torch.exp, torch.expm1, torch.log, torch.log1p, torch.sqrt, torch.tanh):
+            function(number)
+
+
+_settle_vector_functions()  # before anything here calculates, so that bits are the same every time
+
+
 def simd_level() -> str:
     """Return the SIMD level in force (``FASTGAN_SIMD_LEVEL`` or :func:`force_simd_level`)."""
     return _core.simd_level()

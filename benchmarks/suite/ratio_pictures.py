@@ -134,4 +134,4 @@ def _name(row: Row) -> str:
 
 def _wrapped(row: Row) -> str:
     words = f"{row['operation']}, {row['size']}; fastgan {readable(row['seconds'])}"
-    return "\n".join(textwrap.wrap(words, 48))
+    return "\n".join(textwrap.wrap(words, 44))
