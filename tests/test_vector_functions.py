@@ -1,4 +1,4 @@
-"""The first vector function that a process calls, in two threads at once, is as exact as the next."""
+"""A process's first vector function, called in two threads at once, is as exact as the next."""
 
 import os
 import subprocess

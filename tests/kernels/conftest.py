@@ -16,6 +16,7 @@ import pytest
 for folder in (Path(__file__).parent, Path(__file__).parents[1] / "ops"):
     sys.path.insert(0, str(folder))
 
+COMMAND = [sys.executable, "-m", "fastgan.kernels.aot", "--jobs", "1", "--output"]
 ASKS_FOR_IT = "compiled_kernels"
 COMPILER = pytest.StashKey[subprocess.Popen[bytes]]()
 FOLDER = pytest.StashKey[Path]()
@@ -40,8 +41,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     kept = {name: value for name, value in os.environ.items() if name != "TRITON_INTERPRET"}
     with (folder / "told").open("wb") as told:
         compiler = subprocess.Popen(
-            [sys.executable, "-m", "fastgan.kernels.aot", "--jobs", "1"]
-            + ["--output", str(folder / "table.json")],
+            [*COMMAND, str(folder / "table.json")],
             env={**kept, "TRITON_CACHE_DIR": str(folder / "cache")},
             stdin=subprocess.DEVNULL,
             stdout=told,
@@ -66,9 +66,7 @@ def pytest_unconfigure(config: pytest.Config) -> None:
     compiler = config.stash.get(COMPILER, None)
     if compiler is None:
         return
-    try:
-        os.killpg(compiler.pid, signal.SIGKILL)
-    except ProcessLookupError:
-        pass
-    compiler.wait()
+    if compiler.poll() is None:
+        os.killpg(compiler.pid, signal.SIGKILL)  # what it has started, too
+        compiler.wait()
     shutil.rmtree(config.stash[FOLDER])
