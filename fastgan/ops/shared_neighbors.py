@@ -43,7 +43,8 @@ def shared_search(
     """
     n_queries, n_features = queries.shape
     every_row = slice(0, n_rows)
-    if may_share_rows and by_centres(n_queries, n_rows, n_features, processes.size):
+    shape = (n_queries, n_rows, n_features)
+    if may_share_rows and by_centres(*shape, processes.size, BLOCK_ROWS, 0):
         own_rows = processes.share(n_rows, unit=BLOCK_ROWS)
         with processes.together():
             squared, rows = _nearest_among(queries, k, own_rows, ask)

@@ -82,7 +82,7 @@ def shared_log_sums(
     n_samples = centres.n_samples
     own = make(processes.share(n_queries))
     n_first = n_samples
-    if by_centres(n_queries, n_samples, n_features, processes.size):
+    if by_centres(n_queries, n_samples, n_features, processes.size, block_size, block_size):
         n_first = min(n_samples, block_size)
     with processes.together():
         found = centres.add_to(own, slice(0, n_first))

@@ -9,6 +9,7 @@ import pytest
 import torch
 from launching import run
 
+from fastgan.ops.index import BLOCK_ROWS
 from fastgan.ops.shared_neighbors import _without
 from fastgan.ops.sharing import by_centres
 
@@ -88,10 +89,14 @@ def test_every_process_gets_the_neighbours_of_one(n_processes: int, tmp_path: Pa
 
 
 def test_blocks_are_shared_where_they_are_many_against_queries() -> None:
-    assert not by_centres(10_000, 60_000, 784, 2)  # one block
-    assert by_centres(1_000, 10_000_000, 784, 2)
-    assert not by_centres(1_000_000, 200_000, 784, 2)
-    assert not by_centres(20_000, 3 * 65_536, 784, 4)  # a process would have none
+    for n_first in (0, BLOCK_ROWS):  # neighbours, Parzen sums
+        assert not by_centres(10_000, 60_000, 784, 2, BLOCK_ROWS, n_first)  # one block
+        assert by_centres(1_000, 10_000_000, 784, 2, BLOCK_ROWS, n_first)
+        assert not by_centres(1_000_000, 200_000, 784, 2, BLOCK_ROWS, n_first)
+        # a process would have none
+        assert not by_centres(40_000, 3 * BLOCK_ROWS, 784, 4, BLOCK_ROWS, n_first)
+    assert by_centres(1_000, 100_000, 784, 2, BLOCK_ROWS, 0)
+    assert not by_centres(1_000, 100_000, 784, 2, BLOCK_ROWS, BLOCK_ROWS)  # one block is left
 
 
 def test_a_query_that_is_not_among_its_nearest_rows_loses_the_last() -> None:
