@@ -11,6 +11,7 @@ from torch import Tensor
 from fastgan import _core
 from fastgan.ops._autocast import switched_off
 from fastgan.ops._draw import as_key
+from fastgan.ops._products import input_gradient, weight_gradient
 from fastgan.ops._registry import array, register
 from fastgan.ops.dropout import dropout_op, dropout_triton_op
 
@@ -57,8 +58,8 @@ def _cpu(
         *native_mask(include_probability, seed, step, stream, first_row * n_units),
     )
     nothing = torch.empty(0, dtype=gradient.dtype)
-    of_input = nothing if weight is None else torch.mm(delta, weight)
-    of_weight = nothing.clone() if input is None else torch.mm(delta.t(), input)
+    of_input = nothing if weight is None else input_gradient(delta, weight)
+    of_weight = nothing.clone() if input is None else weight_gradient(delta, input)
     return of_input, of_weight, of_bias
 
 

@@ -26,6 +26,7 @@ from fastgan.ops._maxout_linear_backward import (
     native_mask,
     plain,
 )
+from fastgan.ops._products import forward_product
 from fastgan.ops._registry import array, register
 from fastgan.reference.maxout_linear import maxout_linear as reference_maxout_linear
 
@@ -158,7 +159,7 @@ def _cpu(
     stream: int,
     first_row: int,
 ) -> tuple[Tensor, Tensor]:
-    products = torch.mm(input, weight.t())
+    products = forward_product(input, weight)
     n_units = bias.shape[0] // n_pieces
     values = torch.empty((input.shape[0], n_units), dtype=input.dtype)
     winner = torch.empty((input.shape[0], n_units), dtype=torch.uint8)
