@@ -40,8 +40,8 @@ void linear_input_gradient(const LinearShape& shape, const T* delta, const T* we
 
 // The gradients sum_i scale[i] delta[i, unit] input[i, :] and sum_i scale[i] delta[i, unit] move
 // weight and bias (null: there is none), or where `move` says velocity_only their velocities alone:
-// weight and bias are then neither read nor written. row_scale (n_rows) may be null: all ones. Once
-// begun it is not cancelled.
+// weight and bias are then neither read nor written, and with a momentum of 0 velocities are not
+// read either. row_scale (n_rows) may be null: all ones. Once begun it is not cancelled.
 template <class T>
 void linear_update(const LinearShape& shape, const T* delta, const T* row_scale, const T* input,
                    const MomentumSgd& move, T* weight, T* velocity, T* bias, T* bias_velocity,

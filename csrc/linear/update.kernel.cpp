@@ -20,29 +20,43 @@ constexpr std::size_t kSparseVectors = 4;  // sums of one unit that are held tog
 // A product with zeros left out runs at about a third of the speed of a dense one.
 constexpr std::size_t kDenseAdvantage = 3;
 
-// v <- momentum v - lr g, and unless velocities alone are wanted w <- w + v, for a register of
-// numbers, or its first n.
-template <class T, bool moves_weight>
+// What an update moves: weights and velocities, velocities alone, or velocities that are new: what
+// their memory held is not read.
+enum class Moves { weights, velocities, new_velocities };
+
+// v <- momentum v - lr g, and w <- w + v if weights move, for a register of numbers, or its first
+// n.
+template <class T, Moves what>
 struct Mover {
   using V = Vector<T>;
   V lr, momentum;
 
   FASTGAN_INLINE void move(V gradient, T* weight, T* velocity) const {
-    const V v = momentum * V::load(velocity) - lr * gradient;
+    const V v = kept([&] { return V::load(velocity); }) - lr * gradient;
     v.store(velocity);
-    if constexpr (moves_weight) (V::load(weight) + v).store(weight);
+    if constexpr (what == Moves::weights) (V::load(weight) + v).store(weight);
   }
   FASTGAN_INLINE void move_first(V gradient, T* weight, T* velocity, std::size_t n) const {
-    const V v = momentum * V::load_first(velocity, n) - lr * gradient;
+    const V v = kept([&] { return V::load_first(velocity, n); }) - lr * gradient;
     v.store_first(velocity, n);
-    if constexpr (moves_weight) (V::load_first(weight, n) + v).store_first(weight, n);
+    if constexpr (what == Moves::weights) (V::load_first(weight, n) + v).store_first(weight, n);
+  }
+
+ private:
+  template <class Load>
+  FASTGAN_INLINE V kept(const Load& load) const {
+    if constexpr (what == Moves::new_velocities) {
+      return V::broadcast(T{0});
+    } else {
+      return momentum * load();
+    }
   }
 };
 
 // One unit of n_vectors registers, the last of n_last numbers.
-template <std::size_t n_vectors, class T, bool moves_weight>
-FASTGAN_INLINE void move_all(const Mover<T, moves_weight>& mover, const Vector<T>* sum,
-                             std::size_t n_last, T* weight, T* velocity) {
+template <std::size_t n_vectors, class T, Moves what>
+FASTGAN_INLINE void move_all(const Mover<T, what>& mover, const Vector<T>* sum, std::size_t n_last,
+                             T* weight, T* velocity) {
   using V = Vector<T>;
 #pragma GCC unroll 8
   for (std::size_t v = 0; v + 1 < n_vectors; ++v) {
@@ -58,10 +72,10 @@ FASTGAN_INLINE void move_all(const Mover<T, moves_weight>& mover, const Vector<T
 
 // packed (n_rows, n_units): the units' deltas, scaled. next_weight and next_velocity are where the
 // tile that follows begins: its memory is asked for a little at a time, while this one is summed.
-template <class T, std::size_t n_units, std::size_t n_vectors, bool moves_weight>
+template <class T, std::size_t n_units, std::size_t n_vectors, Moves what>
 FASTGAN_NOINLINE void tile(std::size_t n_rows, const T* __restrict packed,
                            const T* __restrict input, std::size_t stride, std::size_t n_last,
-                           const Mover<T, moves_weight>& mover, T* __restrict weight,
+                           const Mover<T, what>& mover, T* __restrict weight,
                            T* __restrict velocity, const T* next_weight, const T* next_velocity) {
   using V = Vector<T>;
   V sum[n_units][n_vectors];
@@ -74,9 +88,10 @@ FASTGAN_NOINLINE void tile(std::size_t n_rows, const T* __restrict packed,
   std::size_t row = 0;
   for (std::size_t part = 0; part < n_units; ++part) {
     // far asked for by the tile before
-    if constexpr (moves_weight) prefetch(weight + part * stride, n_vectors * sizeof(V));
+    if constexpr (what == Moves::weights) prefetch(weight + part * stride, n_vectors * sizeof(V));
     prefetch(velocity + part * stride, n_vectors * sizeof(V));
-    if constexpr (moves_weight) prefetch_far(next_weight + part * stride, n_vectors * sizeof(V));
+    if constexpr (what == Moves::weights)
+      prefetch_far(next_weight + part * stride, n_vectors * sizeof(V));
     prefetch_far(next_velocity + part * stride, n_vectors * sizeof(V));
     for (const std::size_t end_of_part = n_rows * (part + 1) / n_units; row < end_of_part; ++row) {
       V x[n_vectors];
@@ -117,10 +132,10 @@ void pack(const LinearShape& shape, const T* delta, const T* row_scale, std::siz
 }
 
 // Some features of all units, then the next: that slice of the inputs stays in the cache.
-template <class T, bool moves_weight>
+template <class T, Moves what>
 void dense(const LinearShape& shape, const T* delta, const T* row_scale, const T* input,
-           const Mover<T, moves_weight>& mover, std::size_t first_unit, std::size_t last_unit,
-           T* weight, T* velocity) {
+           const Mover<T, what>& mover, std::size_t first_unit, std::size_t last_unit, T* weight,
+           T* velocity) {
   using V = Vector<T>;
   const std::size_t n_units = last_unit - first_unit;
   thread_local Scratch<T> scratch;
@@ -156,10 +171,10 @@ void dense(const LinearShape& shape, const T* delta, const T* row_scale, const T
   }
 }
 
-template <class T, std::size_t n_vectors, bool moves_weight>
+template <class T, std::size_t n_vectors, Moves what>
 FASTGAN_NOINLINE void scatter(const Nonzero<T>* list, std::size_t n_listed,
                               const T* __restrict input, std::size_t stride, std::size_t n_last,
-                              const Mover<T, moves_weight>& mover, T* __restrict weight,
+                              const Mover<T, what>& mover, T* __restrict weight,
                               T* __restrict velocity) {
   using V = Vector<T>;
   V sum[n_vectors];
@@ -238,10 +253,10 @@ struct UnitLists {
   Scratch<double> of_sums;
 };
 
-template <class T, bool moves_weight>
+template <class T, Moves what>
 void sparse(const LinearShape& shape, const UnitLists<T>& lists, const T* input,
-            const Mover<T, moves_weight>& mover, std::size_t first_unit, std::size_t last_unit,
-            T* weight, T* velocity) {
+            const Mover<T, what>& mover, std::size_t first_unit, std::size_t last_unit, T* weight,
+            T* velocity) {
   using V = Vector<T>;
   const std::size_t n_vectors_in_all = (shape.n_features + V::width - 1) / V::width;
   const std::size_t n_blocks = (n_vectors_in_all + kSparseVectors - 1) / kSparseVectors;
@@ -258,7 +273,7 @@ void sparse(const LinearShape& shape, const UnitLists<T>& lists, const T* input,
         const std::size_t here = unit * shape.n_features + at;
         const std::size_t next =
             is_last ? first_unit * shape.n_features + at + n * V::width : here + shape.n_features;
-        if constexpr (moves_weight) prefetch_far(weight + next, n * sizeof(V));
+        if constexpr (what == Moves::weights) prefetch_far(weight + next, n * sizeof(V));
         prefetch_far(velocity + next, n * sizeof(V));
         const std::size_t u = unit - first_unit;
         scatter<T, n>(lists.entries + u * shape.n_rows, lists.counts[u], input + at,
@@ -282,7 +297,8 @@ void limit_and_move_bias(const LinearShape& shape, const MomentumSgd& move, cons
   const T lr = static_cast<T>(move.lr), momentum = static_cast<T>(move.momentum);
   for (std::size_t unit = first_unit; unit < last_unit; ++unit) {
     T& v = bias_velocity[unit];
-    v = momentum * v - lr * static_cast<T>(sums[unit - first_unit]);
+    const T kept = move.velocity_only && momentum == T{0} ? T{0} : momentum * v;
+    v = kept - lr * static_cast<T>(sums[unit - first_unit]);
     if (!move.velocity_only) bias[unit] += v;
   }
 }
@@ -292,10 +308,12 @@ template <class T, class Run>
 void with_mover(const MomentumSgd& move, const Run& run) {
   const auto lr = Vector<T>::broadcast(static_cast<T>(move.lr));
   const auto momentum = Vector<T>::broadcast(static_cast<T>(move.momentum));
-  if (move.velocity_only) {
-    run(Mover<T, false>{lr, momentum});
+  if (!move.velocity_only) {
+    run(Mover<T, Moves::weights>{lr, momentum});
+  } else if (move.momentum != 0.0) {
+    run(Mover<T, Moves::velocities>{lr, momentum});
   } else {
-    run(Mover<T, true>{lr, momentum});
+    run(Mover<T, Moves::new_velocities>{lr, momentum});
   }
 }
 

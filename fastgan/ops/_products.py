@@ -52,8 +52,11 @@ def weight_gradient(delta: Tensor, input: Tensor) -> Tensor:
     """
     if input.shape[1] < _LEAST_FEATURES:
         return torch.mm(delta.t(), input)
-    # a velocity that nothing slows down, after a step of -1 for each block of rows
-    velocity = delta.new_zeros((delta.shape[1], input.shape[1]))
+    if len(delta) == 0:
+        return delta.new_zeros((delta.shape[1], input.shape[1]))
+    # a velocity that nothing slows down, after a step of -1 for each block of rows; the first block
+    # does not read it
+    velocity = delta.new_empty((delta.shape[1], input.shape[1]))
     for first in range(0, len(delta), _ROWS_IN_A_SUM):
         rows = slice(first, first + _ROWS_IN_A_SUM)
         _core.linear_update(
@@ -65,7 +68,7 @@ def weight_gradient(delta: Tensor, input: Tensor) -> Tensor:
             bias=None,
             bias_velocity=None,
             lr=-1.0,
-            momentum=1.0,
+            momentum=1.0 if first else 0.0,
             max_norm=math.inf,
             n_threads=torch.get_num_threads(),
             velocity_only=True,
