@@ -133,5 +133,6 @@ def _name(row: Row) -> str:
 
 
 def _wrapped(row: Row) -> str:
-    words = f"{row['operation']}, {row['size']}; fastgan {readable(row['seconds'])}"
+    seconds = readable(row["seconds"]).replace(" ", "\N{NO-BREAK SPACE}")
+    words = f"{row['operation']}, {row['size']}; fastgan {seconds}"
     return "\n".join(textwrap.wrap(words, 44))

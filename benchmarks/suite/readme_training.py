@@ -91,7 +91,9 @@ def layers(document: Document) -> str:
     told = ", ".join(f"{value} ({size})" for value, size in forward)
     uniform = partial(row, "philox", operation="philox.uniform", size="2,000,000")
     moved = partial(row, "momentum_sgd", size="8000 x 2304, max-norm")
-    maxout = row("maxout_linear", "eager", "maxout_linear, forward and backward", "200 x 784")
+    maxout = partial(
+        row, "maxout_linear", operation="maxout_linear, forward and backward", size="200 x 784"
+    )
     return paragraph(
         "`python -m benchmarks.run linear philox momentum_sgd maxout_linear`: a ReLU layer's "
         "weight gradient and update at 12 % nonzeros (100 x 1200 x 1200) takes "
@@ -105,7 +107,7 @@ def layers(document: Document) -> str:
         f"{readable(moved('fastgan')['seconds'])}, moving as many bytes "
         f"{times(moved('its memory traffic'))} times that. Beside the differentiable "
         "`maxout_linear` (200 x 784 to 240 units of 5 pieces, forward and backward) eager PyTorch "
-        f"takes {times(maxout)}."
+        f"takes {times(maxout('eager'))}, `torch.compile` {times(maxout('torch.compile'))}."
     )
 
 
