@@ -127,59 +127,62 @@ void dense(const LinearShape& shape, const T* delta, const T* weight, std::size_
   }
 }
 
-// The same sums, block by block, over the units of a list.
+// The same sum over the units of a list, from its i-th on and before last_unit. Returns where in
+// the list that is.
 template <class T, std::size_t n_vectors>
-FASTGAN_NOINLINE void gather(const Nonzero<T>* list, std::size_t n_listed,
-                             const T* __restrict weight, std::size_t stride, std::size_t n_last,
-                             T* __restrict gradient) {
+FASTGAN_NOINLINE std::size_t gather(const Nonzero<T>* list, std::size_t i, std::size_t n_listed,
+                                    std::size_t last_unit, const T* __restrict weight,
+                                    std::size_t stride, bool add, std::size_t n_last,
+                                    T* __restrict gradient) {
   using V = Vector<T>;
   const bool partial = n_last < V::width;
-  V total[n_vectors];
+  V sum[n_vectors];
 #pragma GCC unroll 8
-  for (std::size_t v = 0; v < n_vectors; ++v) total[v] = V::broadcast(T{0});
-  std::size_t i = 0;
-  while (i < n_listed) {
-    const std::size_t end_of_block = (list[i].at / kBlock + 1) * kBlock;
-    V sum[n_vectors];
+  for (std::size_t v = 0; v < n_vectors; ++v) sum[v] = V::broadcast(T{0});
+  for (; i < n_listed && list[i].at < last_unit; ++i) {
+    const V d = V::broadcast(list[i].value);
+    const T* w = weight + list[i].at * stride;
 #pragma GCC unroll 8
-    for (std::size_t v = 0; v < n_vectors; ++v) sum[v] = V::broadcast(T{0});
-    for (; i < n_listed && list[i].at < end_of_block; ++i) {
-      const V d = V::broadcast(list[i].value);
-      const T* w = weight + list[i].at * stride;
-#pragma GCC unroll 8
-      for (std::size_t v = 0; v + 1 < n_vectors; ++v) {
-        sum[v] = multiply_add(d, V::load(w + v * V::width), sum[v]);
-      }
-      const T* end = w + (n_vectors - 1) * V::width;
-      sum[n_vectors - 1] =
-          multiply_add(d, partial ? V::load_first(end, n_last) : V::load(end), sum[n_vectors - 1]);
+    for (std::size_t v = 0; v + 1 < n_vectors; ++v) {
+      sum[v] = multiply_add(d, V::load(w + v * V::width), sum[v]);
     }
-#pragma GCC unroll 8
-    for (std::size_t v = 0; v < n_vectors; ++v) total[v] = total[v] + sum[v];
+    const T* end = w + (n_vectors - 1) * V::width;
+    sum[n_vectors - 1] =
+        multiply_add(d, partial ? V::load_first(end, n_last) : V::load(end), sum[n_vectors - 1]);
   }
 #pragma GCC unroll 8
-  for (std::size_t v = 0; v + 1 < n_vectors; ++v) total[v].store(gradient + v * V::width);
-  T* end = gradient + (n_vectors - 1) * V::width;
-  if (partial) {
-    total[n_vectors - 1].store_first(end, n_last);
-  } else {
-    total[n_vectors - 1].store(end);
+  for (std::size_t v = 0; v < n_vectors; ++v) {
+    T* to = gradient + v * V::width;
+    if (v + 1 == n_vectors && partial) {
+      (add ? V::load_first(to, n_last) + sum[v] : sum[v]).store_first(to, n_last);
+    } else {
+      (add ? V::load(to) + sum[v] : sum[v]).store(to);
+    }
   }
+  return i;
 }
 
-// Row by row, the weights of the units that are listed.
+// A block of units, row by row the weights of those that are listed, then the next block: its
+// weights stay in the cache while all rows pass by.
 template <class T>
 void sparse(const LinearShape& shape, const NonzeroRows<T>& rows, const T* weight,
             std::size_t first, std::size_t last, T* gradient) {
   using V = Vector<T>;
+  thread_local Scratch<std::size_t> scratch;
+  std::size_t* done = scratch.room_for(shape.n_rows);  // of each row's list
   while (first < last) {
     const std::size_t n = std::min(last - first, kSparseVectors * V::width);
     const std::size_t n_vectors = (n + V::width - 1) / V::width;
     const std::size_t n_last = n - (n_vectors - 1) * V::width;
     const auto run = [&]<std::size_t count>() {
-      for (std::size_t row = 0; row < shape.n_rows; ++row) {
-        gather<T, count>(rows.lists + row * shape.n_units, rows.counts[row], weight + first,
-                         shape.n_features, n_last, gradient + row * shape.n_features + first);
+      std::fill_n(done, shape.n_rows, std::size_t{0});
+      for (std::size_t unit = 0; unit < shape.n_units; unit += kBlock) {
+        for (std::size_t row = 0; row < shape.n_rows; ++row) {
+          done[row] =
+              gather<T, count>(rows.lists + row * shape.n_units, done[row], rows.counts[row],
+                               unit + kBlock, weight + first, shape.n_features, unit > 0, n_last,
+                               gradient + row * shape.n_features + first);
+        }
       }
     };
     with_vectors(n_vectors, run);
