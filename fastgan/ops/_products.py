@@ -1,7 +1,7 @@
 """The three products of a dense layer on the CPU, by the native core's threads.
 
-Not ``torch.mm``: its threads go on spinning for a while on the cores that the native pool's need
-next, and it multiplies by the zeros of a maxout layer's gradient.
+Not ``torch.mm``, but for small ones: its threads go on spinning for a while on the cores that the
+native pool's need next, and it multiplies by the zeros of a maxout layer's gradient.
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ from fastgan.ops._registry import array
 
 # Native kernels go along the features, by vectors; below so many most of a vector would be idle.
 _LEAST_FEATURES = 16
+# Below so many multiplications the native threads' waking costs more than it saves.
+_LEAST_PRODUCTS = 1 << 22
 # The core's forward product is made for a batch: of 1,000 rows it takes twice as long as torch's.
 _MOST_ROWS = 400
 # The core adds up rows one after the other; more of them would round too often.
@@ -24,7 +26,7 @@ _ROWS_IN_A_SUM = 512
 
 def forward_product(input: Tensor, weight: Tensor) -> Tensor:
     """Return input weight^T, of (n, n_features) and (n_units, n_features)."""
-    if weight.shape[1] < _LEAST_FEATURES or len(input) > _MOST_ROWS:
+    if _is_small(len(input), len(weight), weight.shape[1]) or len(input) > _MOST_ROWS:
         return torch.mm(input, weight.t())
     output = input.new_empty((input.shape[0], weight.shape[0]))
     _core.linear_forward(
@@ -38,7 +40,7 @@ def input_gradient(delta: Tensor, weight: Tensor) -> Tensor:
 
     A zero in delta costs nothing.
     """
-    if weight.shape[1] < _LEAST_FEATURES:
+    if _is_small(len(delta), delta.shape[1], weight.shape[1]):
         return torch.mm(delta, weight)
     gradient = delta.new_empty((delta.shape[0], weight.shape[1]))
     _core.linear_input_gradient(
@@ -52,10 +54,8 @@ def weight_gradient(delta: Tensor, input: Tensor) -> Tensor:
 
     A zero in delta costs nothing.
     """
-    if input.shape[1] < _LEAST_FEATURES:
+    if _is_small(len(delta), delta.shape[1], input.shape[1]):
         return torch.mm(delta.t(), input)
-    if len(delta) == 0:
-        return delta.new_zeros((delta.shape[1], input.shape[1]))
     # a velocity that nothing slows down, after a step of -1 for each block of rows; the first block
     # does not read it
     velocity = delta.new_empty((delta.shape[1], input.shape[1]))
@@ -76,3 +76,8 @@ def weight_gradient(delta: Tensor, input: Tensor) -> Tensor:
             velocity_only=True,
         )
     return velocity
+
+
+def _is_small(n: int, n_units: int, n_features: int) -> bool:
+    """Say whether the product is left to torch."""
+    return n_features < _LEAST_FEATURES or n * n_units * n_features < _LEAST_PRODUCTS

@@ -8,13 +8,14 @@ import torch
 from maxout_cases import DRAW, SEED, STEP, drawn_on, layer
 
 from fastgan import _core, ops
-from fastgan.ops import _maxout_linear_backward
+from fastgan.ops import _maxout_linear_backward, _products
 from fastgan.ops.maxout_linear import maxout_linear_backward_op
 
 
 @pytest.mark.parametrize("options", [{}, DRAW], ids=["plain", "dropout"])
 @pytest.mark.parametrize(("n_pieces", "n_features"), [(2, 4), (3, 4), (5, 4), (2, 19)])
-def test_gradcheck(n_pieces, n_features, options) -> None:
+def test_gradcheck(n_pieces, n_features, options, monkeypatch) -> None:
+    monkeypatch.setattr(_products, "_LEAST_PRODUCTS", 1)
     inputs = [tensor.requires_grad_() for tensor in layer(6, n_features, 3, n_pieces)]
 
     def function(*tensors: torch.Tensor) -> torch.Tensor:
