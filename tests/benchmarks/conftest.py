@@ -1,4 +1,4 @@
-"""Import ``benchmarks`` from its folder; a clock and points for its tests."""
+"""Import ``benchmarks`` from its folder; a clock, points and a tiny run for its tests."""
 
 from __future__ import annotations
 
@@ -11,6 +11,12 @@ from types import ModuleType
 
 import pytest
 import torch
+
+from fastgan.training import train
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "training"))
+
+from tiny_run import TINY, tiny_dataset
 
 FOLDER = Path(__file__).parents[2] / "benchmarks"
 
@@ -58,3 +64,11 @@ def tied_points() -> tuple[torch.Tensor, torch.Tensor]:
     data[30] = data[3]
     queries = torch.cat([data[3:4] + 0.01, data[30:31], torch.rand(9, 6, generator=generator)])
     return queries, data
+
+
+@pytest.fixture(scope="session")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the folder of a tiny run that was trained to its end."""
+    folder = tmp_path_factory.mktemp("whole") / "run"
+    train(TINY, dataset=tiny_dataset(), folder=folder, progress=False)
+    return folder

@@ -25,13 +25,6 @@ def knocks(harness: ModuleType) -> ModuleType:
     return importlib.import_module("benchmarks.hard_knocks")
 
 
-@pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("whole") / "run"
-    train(TINY, dataset=tiny_dataset(), folder=folder, progress=False)
-    return folder
-
-
 @pytest.fixture
 def killed(whole: Path, tmp_path: Path) -> Path:
     return shutil.copytree(whole, tmp_path / "killed")

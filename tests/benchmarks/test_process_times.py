@@ -4,29 +4,15 @@ from __future__ import annotations
 
 import importlib
 import json
-import sys
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 
-from fastgan.training import train
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "training"))
-
-from tiny_run import TINY, tiny_dataset
-
 
 @pytest.fixture(scope="module")
 def times(harness: ModuleType) -> ModuleType:
     return importlib.import_module("benchmarks.process_times")
-
-
-@pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("whole") / "run"
-    train(TINY, dataset=tiny_dataset(), folder=folder, progress=False)
-    return folder
 
 
 def run(means: dict[int, float], asked: list[tuple[object, ...]]):
