@@ -41,6 +41,8 @@ def sizes(part: str, operation: str) -> tuple[str, ...]:
     if part == "philox":
         known = importlib.import_module("benchmarks.bench_philox").SIZES
         return tuple(f"{n:,} numbers" for n in known)
+    if part == "maxout_linear":
+        return ("200 x 784 to 240 units of 5 pieces", "200 x 240 to 240 units of 5 pieces")
     if part == "momentum_sgd":
         return ("1200 x 784, no limit", "8000 x 2304, max-norm 1.9365")
     if operation == "memory of a training run":
