@@ -85,9 +85,12 @@ def test_tiles_of_the_peers_do_not_change_their_answers(
         found = peers.parzen(chunk, queries, data, 0.5)
         torch.testing.assert_close(found, right, rtol=1e-10, atol=1e-10)
     distances, _ = reference.nearest(queries, data, 3)
+    # in float32: six features and three more roundings of |x|^2 - 2 x y + |y|^2
+    largest = max(float(part.square().sum(dim=1).max()) for part in (queries, data))
+    bound = (6 + 3) * 2.0**-24 * 4 * largest
     for chunk in (peers.nearest_by_product, peers.nearest_by_cdist):
         found, _ = peers.nearest(chunk, queries, data, 3)
-        torch.testing.assert_close(found.double(), distances, rtol=1e-5, atol=1e-5)
+        torch.testing.assert_close(found.double(), distances, rtol=0.0, atol=bound)
 
 
 def test_samples_of_a_file_are_checked(harness: ModuleType, tmp_path: Path) -> None:
